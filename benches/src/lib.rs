@@ -1,0 +1,1 @@
+//! Benchmarks of the hot paths; see the `benches` folder beside this file.

@@ -1,0 +1,1 @@
+//! The Beacon API, both directions

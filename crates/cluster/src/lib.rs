@@ -1,0 +1,1 @@
+//! What operators hold: definitions, locks, keystores, deposits, ENRs

@@ -1,0 +1,1 @@
+//! QBFT: agreement of n processes on one value, as a pure state machine

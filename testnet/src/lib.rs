@@ -1,0 +1,1 @@
+//! The local testnet: a beacon-chain simulator and one process per operator
