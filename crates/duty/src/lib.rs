@@ -1,1 +1,14 @@
-//! The life of every duty, from due to outcome, as a pure state machine
+//! The life of every duty: due, fetch, agree, record, sign, exchange, aggregate, submit, [`Outcome`].
+//!
+//! One [`Engine`] owns a cluster's duties from the tick on which they are due to their outcome. It is a state machine without
+//! clock, tasks, sockets or randomness: [`Engine::step`] takes one [`Input`] and appends [`Output`]s, [`Engine::deadline`]
+//! says when it wants to be woken. `node` drives it for real, `simulator` on virtual time.
+//!
+//! It must not know of HTTP, protobuf, libp2p, files or tasks.
+
+pub mod io;
+pub mod outcome;
+pub mod slashing;
+
+pub use io::{Input, Output};
+pub use outcome::{Fate, Outcome, Reason, Step};

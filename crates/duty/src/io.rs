@@ -1,0 +1,376 @@
+//! Everything that crosses the border of an [`Engine`](crate::Engine): one [`Input`] in, any number of [`Output`]s out.
+//!
+//! The shell around an engine carries out outputs and reports back with inputs. It decides nothing. Whatever a peer said
+//! has been checked before it gets here: a consensus message is [`Verified`] with all its justifications; a partial
+//! signature is bound to its sender's share but *claimed* until a worker has checked it, and claimed signatures are
+//! neither counted as proof, nor submitted, nor passed on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flotilla_crypto::{ShareIndex, Verified};
+use flotilla_qbft::{self as qbft, Hash};
+use flotilla_types::{
+    AttesterDuty, Duty, Epoch, PeerIndex, PublicKeyBytes, Root, SignatureBytes, SignedData, Timestamp, UnsignedData,
+};
+
+use crate::outcome::Outcome;
+use crate::slashing::{Refusal, Vote};
+
+/// The signed consensus message as its author encoded it, shown verbatim to others inside justifications.
+pub type Seal = Arc<[u8]>;
+
+/// One sealed statement of the agreement protocol.
+pub type QbftMessage = qbft::Message<Seal>;
+
+/// What the cluster agrees on: the unsigned data of every validator that has the duty, by group public key.
+pub type UnsignedSet = BTreeMap<PublicKeyBytes, UnsignedData>;
+
+/// An unsigned set together with the hash that stands for it in the agreement (`hashProto`, spec 20 §3.4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// Hash of the canonical encoding.
+    pub hash: Hash,
+    /// The decoded set, shared between all places that refer to it.
+    pub set: Arc<UnsignedSet>,
+}
+
+/// A consensus message of a peer, or our own on its way back to us.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsensusMessage {
+    /// The duty whose instance it belongs to.
+    pub duty: Duty,
+    /// What its author says.
+    pub message: QbftMessage,
+    /// The statements that justify it.
+    pub justification: Vec<QbftMessage>,
+    /// The values behind the hashes in `message` and `justification`.
+    pub values: Vec<Value>,
+}
+
+/// A consensus message of ours that the shell signs, sends, and feeds back as [`Input::Consensus`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsensusDraft {
+    /// The duty whose instance it belongs to.
+    pub duty: Duty,
+    /// What we say.
+    pub draft: qbft::Draft,
+    /// The statements that justify it, verbatim.
+    pub justification: Vec<QbftMessage>,
+    /// The values behind all hashes named in `draft` and `justification`.
+    pub values: Vec<Value>,
+}
+
+/// One validator's signed object with a share's signature inside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partial {
+    /// The object, carrying the partial signature.
+    pub data: SignedData,
+    /// What the signature is over.
+    pub signing_root: Root,
+}
+
+/// The partial signatures of one share for one duty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartialSet {
+    /// The duty they belong to.
+    pub duty: Duty,
+    /// Whose share signed.
+    pub share: ShareIndex,
+    /// By group public key; never empty.
+    pub items: BTreeMap<PublicKeyBytes, Partial>,
+}
+
+/// Why a fetch from the beacon node brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchError {
+    /// What the beacon node or the network said, for the outcome's reason.
+    pub text: String,
+    /// Whether asking again can help before the deadline.
+    pub temporary: bool,
+}
+
+/// What a worker found when it combined one validator's claimed partial signatures.
+#[derive(Clone, Debug)]
+pub enum Combined {
+    /// The group signature, checked under the group public key.
+    Signature(Verified<SignatureBytes>),
+    /// Not enough good shares: these are bad, these are good.
+    Short {
+        /// Shares whose signature does not verify.
+        bad: Vec<ShareIndex>,
+        /// Shares whose signature does.
+        good: Vec<ShareIndex>,
+    },
+}
+
+/// One share's claimed signature for one validator, for a worker to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The validator's group public key.
+    pub validator: PublicKeyBytes,
+    /// Whose share is said to have signed.
+    pub share: ShareIndex,
+    /// The claimed signature.
+    pub signature: SignatureBytes,
+}
+
+/// One validator's claimed signatures over one root, for a worker to combine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Combination {
+    /// The validator's group public key.
+    pub validator: PublicKeyBytes,
+    /// At least threshold many shares with their claimed signatures.
+    pub partials: Vec<(ShareIndex, SignatureBytes)>,
+}
+
+/// One entry for the slashing database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordItem {
+    /// The validator's group public key: the database's key, since shares are replaced and history is not (S2).
+    pub validator: PublicKeyBytes,
+    /// What its share is about to sign.
+    pub vote: Vote,
+}
+
+/// What an engine takes.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time has passed: [`Engine::deadline`](crate::Engine::deadline) is due. Early or repeated wake-ups change nothing.
+    Wake,
+    /// The duties of an epoch, for this cluster's active validators.
+    Duties {
+        /// The epoch they are for.
+        epoch: Epoch,
+        /// The block root they depend on; other duties for the same epoch replace them when it changes.
+        dependent_root: Root,
+        /// Attester duties.
+        attesters: Vec<AttesterDuty>,
+    },
+    /// The duties of an epoch could not be had.
+    DutiesFailed {
+        /// The epoch that was asked for.
+        epoch: Epoch,
+        /// Why.
+        error: FetchError,
+    },
+    /// The beacon node's answer to [`Output::Fetch`].
+    Fetched {
+        /// The duty it is for.
+        duty: Duty,
+        /// The unsigned data of every validator with the duty, or why there is none.
+        result: Result<Value, FetchError>,
+    },
+    /// A consensus message, checked with all that it carries; our own come back through here too.
+    Consensus(Verified<ConsensusMessage>),
+    /// Partial signatures that peer `from` sent for its own share; claimed, not yet checked.
+    Partials {
+        /// The sender, known from its connection.
+        from: PeerIndex,
+        /// What it sent. Its share index is the sender's.
+        set: PartialSet,
+    },
+    /// The database's answer to [`Output::Record`], after its sync.
+    Recorded {
+        /// The duty it is for.
+        duty: Duty,
+        /// What may be signed and what may not, by validator.
+        results: Vec<(PublicKeyBytes, Result<(), Refusal>)>,
+    },
+    /// Our share's signatures, answering [`Output::Sign`].
+    Signed {
+        /// The duty they are for.
+        duty: Duty,
+        /// One per validator asked for.
+        signatures: Vec<(PublicKeyBytes, SignatureBytes)>,
+    },
+    /// A worker's answer to [`Output::Check`].
+    Checked {
+        /// The duty.
+        duty: Duty,
+        /// The root the signatures are over.
+        signing_root: Root,
+        /// Claims that hold.
+        good: Verified<Vec<Claim>>,
+        /// Claims that do not.
+        bad: Vec<Claim>,
+    },
+    /// A worker's answer to [`Output::Combine`].
+    Combined {
+        /// The duty.
+        duty: Duty,
+        /// The root the signatures are over.
+        signing_root: Root,
+        /// One result per validator asked for.
+        results: Vec<(PublicKeyBytes, Combined)>,
+    },
+    /// The beacon node's answer to [`Output::Submit`].
+    Submitted {
+        /// The duty.
+        duty: Duty,
+        /// Validators whose signed object was accepted by a beacon node.
+        accepted: Vec<PublicKeyBytes>,
+        /// Validators whose signed object was refused by all, with the reason.
+        refused: Vec<(PublicKeyBytes, FetchError)>,
+    },
+    /// Stop (`true`) or resume (`false`) all signing (S11).
+    Pause(bool),
+}
+
+/// What an engine asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Ask for the duties of an epoch; answer with [`Input::Duties`] or [`Input::DutiesFailed`].
+    FetchDuties(Epoch),
+    /// Ask the beacon node for a duty's unsigned data; answer with [`Input::Fetched`].
+    Fetch {
+        /// The duty.
+        duty: Duty,
+        /// The validators that have it.
+        attesters: Vec<AttesterDuty>,
+    },
+    /// Append to the vote log, before any later output is carried out (S3). No sync is needed.
+    LogPrepared {
+        /// The duty.
+        duty: Duty,
+        /// Round of the certificate.
+        round: u64,
+        /// Its value.
+        value: Value,
+        /// The quorum of PREPAREs.
+        certificate: Vec<QbftMessage>,
+    },
+    /// Sign, append to the vote log (S3), send, and feed back as [`Input::Consensus`].
+    SendConsensus {
+        /// To all peers, or to one that lags.
+        to: qbft::Recipients,
+        /// What to say.
+        draft: ConsensusDraft,
+    },
+    /// Write to the slashing database, sync, then answer with [`Input::Recorded`] (S2).
+    Record {
+        /// The duty.
+        duty: Duty,
+        /// One entry per validator.
+        items: Vec<RecordItem>,
+    },
+    /// Sign with our shares; answer with [`Input::Signed`]. Only ever asked for what the database has recorded.
+    Sign {
+        /// The duty.
+        duty: Duty,
+        /// Validator and signing root.
+        items: Vec<(PublicKeyBytes, Root)>,
+    },
+    /// Send our partial signatures to all peers: once per (duty, validator), ever (S8).
+    SendPartials(PartialSet),
+    /// Check claimed partial signatures one by one; answer with [`Input::Checked`].
+    Check {
+        /// The duty.
+        duty: Duty,
+        /// What they are over.
+        signing_root: Root,
+        /// The claims.
+        claims: Vec<Claim>,
+    },
+    /// Combine claimed partial signatures and check the group signatures; answer with [`Input::Combined`].
+    Combine {
+        /// The duty.
+        duty: Duty,
+        /// What they are over.
+        signing_root: Root,
+        /// One per validator.
+        items: Vec<Combination>,
+    },
+    /// Bring group-signed objects to the beacon nodes; answer with [`Input::Submitted`].
+    Submit {
+        /// The duty.
+        duty: Duty,
+        /// By group public key.
+        items: Vec<(PublicKeyBytes, SignedData)>,
+    },
+    /// A peer said something it should not have; for the log and the counters.
+    Rejected {
+        /// Who.
+        from: PeerIndex,
+        /// The duty it was about.
+        duty: Duty,
+        /// What was wrong.
+        reason: Rejected,
+    },
+    /// A duty moved to another round of agreement; for the log.
+    RoundChanged {
+        /// The duty.
+        duty: Duty,
+        /// The round now entered.
+        round: u64,
+        /// Who leads it.
+        leader: PeerIndex,
+    },
+    /// A duty has missed the slot in which it pays most and is still being worked on; where it stands.
+    Late(Outcome),
+    /// A duty has ended.
+    Ended(Outcome),
+}
+
+/// Why something of a peer was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Rejected {
+    /// The agreement refused it.
+    #[error("agreement: {0}")]
+    Agreement(qbft::Rejection),
+    /// The duty is over, or of a kind without agreement or signatures here.
+    #[error("the duty has expired")]
+    Expired,
+    /// The duty is too far ahead, or this node does not do duties of its kind.
+    #[error("the duty is not one of ours")]
+    UnknownDuty,
+    /// The validator is not in the cluster.
+    #[error("the validator is not in this cluster")]
+    UnknownValidator,
+    /// The share index in the message is not the sender's.
+    #[error("the share is not the sender's")]
+    ForeignShare,
+    /// The share has signed another root for the same duty and validator before.
+    #[error("the share signed a second root for one duty")]
+    SecondRoot,
+    /// The signature does not verify under the share's public key.
+    #[error("the partial signature does not verify")]
+    BadSignature,
+    /// The object inside is for another slot than its envelope.
+    #[error("the signed object is for another slot than its envelope")]
+    WrongSlot,
+    /// More duties at once than the bound allows.
+    #[error("too many duties at once")]
+    TooManyDuties,
+}
+
+/// One thing the vote log knew, to be restored before the first input (S3).
+#[derive(Clone, Debug)]
+pub enum LoggedVote {
+    /// An own consensus message that was about to be sent.
+    Sent(Verified<ConsensusMessage>),
+    /// A prepared certificate.
+    Prepared {
+        /// The duty.
+        duty: Duty,
+        /// Round of the certificate.
+        round: u64,
+        /// Its value.
+        value: Value,
+        /// The quorum of PREPAREs.
+        certificate: Verified<Vec<QbftMessage>>,
+    },
+}
+
+/// When each stage of a duty was reached; absent stages were not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// The own beacon node's data arrived.
+    pub fetched: Option<Timestamp>,
+    /// The cluster agreed.
+    pub agreed: Option<Timestamp>,
+    /// The slashing database has synced.
+    pub recorded: Option<Timestamp>,
+    /// Our own signature was made and sent.
+    pub signed: Option<Timestamp>,
+}
