@@ -45,6 +45,19 @@ pub struct Message<S> {
     pub seal: S,
 }
 
+impl<S> Message<S> {
+    /// Whether both are the same statement of the same process, whatever their seals.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.source == other.source
+            && self.round == other.round
+            && self.value == other.value
+            && self.prepared_round == other.prepared_round
+            && self.prepared_value == other.prepared_value
+    }
+}
+
 /// What this process wants to say: a [`Message`] that has no seal yet.
 ///
 /// The outer layer seals it, sends it to the others, and feeds it back to the same instance as a
