@@ -1,0 +1,151 @@
+//! From shares back to the whole: secrets, public keys and signatures.
+//!
+//! Every element given is used. Any `threshold` of them yield the group's value, and more yield the same
+//! as long as all are consistent; fewer yield something well-formed that verifies under no one's
+//! key. So callers verify the result, never trust it for having come out.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blst::{blst_p1, blst_p1_affine, blst_p2, blst_p2_affine};
+
+use crate::bls::{KeyError, PublicKey, SecretKey, Signature};
+use crate::lagrange::{self, Coefficients};
+use crate::raw::Scalar;
+use crate::share_index::ShareIndex;
+use crate::shares::MAX_SHARES;
+
+/// Why shares do not recombine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecombineError {
+    /// There is nothing to recombine.
+    #[error("no shares to recombine")]
+    Empty,
+    /// More elements than a cluster has operators.
+    #[error("{0} shares to recombine, at most {MAX_SHARES} are possible")]
+    TooMany(usize),
+    /// Two elements claim to be the same share.
+    #[error("share {0} occurs twice")]
+    Duplicate(ShareIndex),
+    /// The shares cancel out: they do not come from one valid key.
+    #[error("the shares recombine to no valid key: {0}")]
+    Invalid(#[from] KeyError),
+}
+
+/// The secret whose shares these are.
+///
+/// # Errors
+/// When indexes repeat, when there are none or too many, or when the sum is zero.
+pub fn recombine_secret(shares: &[(ShareIndex, &SecretKey)]) -> Result<SecretKey, RecombineError> {
+    let shares = in_order(shares)?;
+    let weights = lagrange::scalars(&indexes(&shares));
+    let sum = shares.iter().zip(&weights).try_fold(
+        Scalar::from_u128(0),
+        |sum, ((_, share), weight)| {
+            let share =
+                Scalar::from_be_bytes(&share.to_bytes()).ok_or(KeyError::SecretOutOfRange)?;
+            Ok::<_, KeyError>(sum.add(&weight.multiply(&share)))
+        },
+    )?;
+    Ok(SecretKey::from_bytes(&sum.to_be_bytes())?)
+}
+
+/// The public key whose shares these are.
+///
+/// # Errors
+/// When indexes repeat, when there are none or too many, or when the sum is infinity.
+pub fn recombine_public(shares: &[(ShareIndex, &PublicKey)]) -> Result<PublicKey, RecombineError> {
+    let shares = in_order(shares)?;
+    let points: Vec<blst_p1_affine> = shares.iter().map(|(_, key)| *key.affine()).collect();
+    let sum: blst_p1 = Coefficients::new(&indexes(&shares)).weigh(&points);
+    Ok(PublicKey::from_sum(&sum)?)
+}
+
+/// Recombines signatures and remembers the coefficients of the sets of shares it has met.
+///
+/// A cluster meets few sets: usually the fastest `threshold` peers. At most
+/// [`Recombiner::CAPACITY`] sets are kept; then the one not used for longest makes room.
+#[derive(Debug, Default)]
+pub struct Recombiner(Mutex<Cache>);
+
+#[derive(Debug, Default)]
+struct Cache {
+    uses: u64,
+    sets: BTreeMap<Vec<ShareIndex>, (u64, Arc<Coefficients>)>,
+}
+
+impl Recombiner {
+    /// How many sets of shares are remembered.
+    pub const CAPACITY: usize = 256;
+
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The signature whose partial signatures these are, not verified.
+    ///
+    /// # Errors
+    /// When indexes repeat, or when there are none or too many.
+    pub fn recombine(
+        &self,
+        partials: &[(ShareIndex, &Signature)],
+    ) -> Result<Signature, RecombineError> {
+        let points: Vec<_> = partials
+            .iter()
+            .map(|(index, signature)| (*index, signature.affine()))
+            .collect();
+        Ok(Signature::from_sum(&self.weigh(&points)?))
+    }
+
+    /// The weighted sum of points on the curve. If some lie outside the subgroup, or are infinite, it is some point.
+    pub(crate) fn weigh(
+        &self,
+        partials: &[(ShareIndex, &blst_p2_affine)],
+    ) -> Result<blst_p2, RecombineError> {
+        let partials = in_order(partials)?;
+        let points: Vec<blst_p2_affine> = partials.iter().map(|(_, point)| **point).collect();
+        Ok(self.coefficients(indexes(&partials)).weigh(&points))
+    }
+
+    fn coefficients(&self, set: Vec<ShareIndex>) -> Arc<Coefficients> {
+        // The cache is valid between any two statements, so a panic elsewhere does not spoil it.
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.uses += 1;
+        let now = cache.uses;
+        if let Some((last_use, coefficients)) = cache.sets.get_mut(&set) {
+            *last_use = now;
+            return Arc::clone(coefficients);
+        }
+        if cache.sets.len() >= Self::CAPACITY {
+            let oldest = cache
+                .sets
+                .iter()
+                .min_by_key(|(_, (last_use, _))| *last_use)
+                .map(|(set, _)| set.clone());
+            oldest.and_then(|oldest| cache.sets.remove(&oldest));
+        }
+        let coefficients = Arc::new(Coefficients::new(&set));
+        cache.sets.insert(set, (now, Arc::clone(&coefficients)));
+        coefficients
+    }
+}
+
+/// The elements by ascending index, after the checks that hold for every kind of element.
+fn in_order<T: Copy>(shares: &[(ShareIndex, T)]) -> Result<Vec<(ShareIndex, T)>, RecombineError> {
+    match shares.len() {
+        0 => return Err(RecombineError::Empty),
+        1..=MAX_SHARES => {}
+        count => return Err(RecombineError::TooMany(count)),
+    }
+    let mut sorted = shares.to_vec();
+    sorted.sort_by_key(|(index, _)| *index);
+    match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(RecombineError::Duplicate(pair[0].0)),
+        None => Ok(sorted),
+    }
+}
+
+fn indexes<T>(shares: &[(ShareIndex, T)]) -> Vec<ShareIndex> {
+    shares.iter().map(|(index, _)| *index).collect()
+}
