@@ -11,7 +11,8 @@ use std::sync::Arc;
 use flotilla_crypto::{ShareIndex, Verified};
 use flotilla_qbft::{self as qbft, Hash};
 use flotilla_types::{
-    AttesterDuty, Duty, Epoch, PeerIndex, PublicKeyBytes, Root, SignatureBytes, SignedData, Timestamp, UnsignedData,
+    AttesterDuty, Duty, Epoch, PeerIndex, PublicKeyBytes, Root, SignatureBytes, SignedData,
+    Timestamp, UnsignedData,
 };
 
 use crate::outcome::Outcome;
@@ -146,6 +147,13 @@ pub enum Input {
         dependent_root: Root,
         /// Attester duties.
         attesters: Vec<AttesterDuty>,
+    },
+    /// The beacon node's head moved; the duties of `epoch` now depend on `dependent_root`.
+    Head {
+        /// The epoch whose duties depend on the root.
+        epoch: Epoch,
+        /// The block root they depend on.
+        dependent_root: Root,
     },
     /// The duties of an epoch could not be had.
     DutiesFailed {
@@ -339,6 +347,9 @@ pub enum Rejected {
     /// The object inside is for another slot than its envelope.
     #[error("the signed object is for another slot than its envelope")]
     WrongSlot,
+    /// More different values for one duty than an honest peer can have.
+    #[error("too many values for one duty")]
+    TooManyValues,
     /// More duties at once than the bound allows.
     #[error("too many duties at once")]
     TooManyDuties,

@@ -5,10 +5,22 @@
 //! says when it wants to be woken. `node` drives it for real, `simulator` on virtual time.
 //!
 //! It must not know of HTTP, protobuf, libp2p, files or tasks.
+//!
+//! - [`io`] is everything that crosses its border,
+//! - [`schedule`] knows which duties there are,
+//! - [`slashing`] holds the rules of what may be signed (S2, S4),
+//! - [`outcome`] is the vocabulary of how duties end.
 
+mod agreement;
+mod attestation;
+mod engine;
 pub mod io;
+mod life;
 pub mod outcome;
+pub mod schedule;
+mod signatures;
 pub mod slashing;
 
+pub use engine::{Cluster, Config, Engine, Faults, Signer};
 pub use io::{Input, Output};
 pub use outcome::{Fate, Outcome, Reason, Step};

@@ -74,8 +74,15 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Step; 7] =
-        [Step::Fetch, Step::Agree, Step::Record, Step::Sign, Step::Exchange, Step::Aggregate, Step::Submit];
+    pub const ALL: [Step; 7] = [
+        Step::Fetch,
+        Step::Agree,
+        Step::Record,
+        Step::Sign,
+        Step::Exchange,
+        Step::Aggregate,
+        Step::Submit,
+    ];
 
     /// The word used in logs, metrics and JSON.
     pub fn name(self) -> &'static str {
@@ -214,6 +221,9 @@ pub enum ValueFault {
     /// The entry's position in its committee is not the one our beacon node gave.
     #[error("the committee position of validator {0} differs from our beacon node's")]
     WrongPosition(PublicKeyBytes),
+    /// The entry's committee numbers contradict each other.
+    #[error("the committee position of validator {0} is impossible")]
+    ImpossiblePosition(PublicKeyBytes),
     /// The value is not of the duty's kind.
     #[error("the value is not of the duty's kind")]
     WrongKind,

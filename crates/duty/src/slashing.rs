@@ -76,7 +76,9 @@ pub enum Refusal {
         floor: Epoch,
     },
     /// The target does not lie after everything that is not known in full.
-    #[error("target epoch {found} is not above {floor}, up to which something may have been signed")]
+    #[error(
+        "target epoch {found} is not above {floor}, up to which something may have been signed"
+    )]
     TargetNotAboveFloor {
         /// The vote's target.
         found: Epoch,
@@ -95,7 +97,9 @@ pub enum Refusal {
         floor: Slot,
     },
     /// The database may have been restored, copied or lost; signing waits (S4).
-    #[error("the slashing database may be older than the last signature; signing starts with epoch {0}")]
+    #[error(
+        "the slashing database may be older than the last signature; signing starts with epoch {0}"
+    )]
     Embargo(Epoch),
     /// The database cannot be read or written; nothing is signed without it.
     #[error("the slashing database failed: {0}")]
@@ -136,7 +140,10 @@ pub struct History {
 impl History {
     /// A history of which only the floor is known, as after an import of the minimal form.
     pub fn with_floor(floor: Floor) -> Self {
-        Self { floor, ..Self::default() }
+        Self {
+            floor,
+            ..Self::default()
+        }
     }
 
     /// The floor in force.
@@ -146,12 +153,20 @@ impl History {
 
     /// Attestations known in full, by ascending target.
     pub fn attestations(&self) -> impl Iterator<Item = Attestation> + '_ {
-        self.attestations.iter().map(|(&target, &(source, signing_root))| Attestation { source, target, signing_root })
+        self.attestations
+            .iter()
+            .map(|(&target, &(source, signing_root))| Attestation {
+                source,
+                target,
+                signing_root,
+            })
     }
 
     /// Blocks known in full, by ascending slot.
     pub fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
-        self.blocks.iter().map(|(&slot, &signing_root)| Block { slot, signing_root })
+        self.blocks
+            .iter()
+            .map(|(&slot, &signing_root)| Block { slot, signing_root })
     }
 
     /// Whether anything was ever signed or imported.
@@ -176,7 +191,10 @@ impl History {
 
     fn check_attestation(&self, vote: &Attestation) -> Result<Permission, Refusal> {
         if vote.source > vote.target {
-            return Err(Refusal::SourceAfterTarget { source_epoch: vote.source, target_epoch: vote.target });
+            return Err(Refusal::SourceAfterTarget {
+                source_epoch: vote.source,
+                target_epoch: vote.target,
+            });
         }
         if let Some(&(source, root)) = self.attestations.get(&vote.target) {
             return match source == vote.source && root == vote.signing_root {
@@ -185,18 +203,30 @@ impl History {
             };
         }
         if let Some(floor) = self.floor.source.filter(|&floor| vote.source < floor) {
-            return Err(Refusal::SourceBelowFloor { found: vote.source, floor });
+            return Err(Refusal::SourceBelowFloor {
+                found: vote.source,
+                floor,
+            });
         }
         if let Some(floor) = self.floor.target.filter(|&floor| vote.target <= floor) {
-            return Err(Refusal::TargetNotAboveFloor { found: vote.target, floor });
+            return Err(Refusal::TargetNotAboveFloor {
+                found: vote.target,
+                floor,
+            });
         }
         for earlier in self.attestations() {
             let (source_epoch, target_epoch) = (earlier.source, earlier.target);
             if vote.source < source_epoch && target_epoch < vote.target {
-                return Err(Refusal::Surrounds { source_epoch, target_epoch });
+                return Err(Refusal::Surrounds {
+                    source_epoch,
+                    target_epoch,
+                });
             }
             if source_epoch < vote.source && vote.target < target_epoch {
-                return Err(Refusal::Surrounded { source_epoch, target_epoch });
+                return Err(Refusal::Surrounded {
+                    source_epoch,
+                    target_epoch,
+                });
             }
         }
         Ok(Permission::New)
@@ -210,7 +240,10 @@ impl History {
             };
         }
         match self.floor.slot.filter(|&floor| block.slot <= floor) {
-            Some(floor) => Err(Refusal::SlotNotAboveFloor { found: block.slot, floor }),
+            Some(floor) => Err(Refusal::SlotNotAboveFloor {
+                found: block.slot,
+                floor,
+            }),
             None => Ok(Permission::New),
         }
     }
@@ -219,17 +252,29 @@ impl History {
     pub fn insert(&mut self, vote: &Vote) {
         match vote {
             Vote::Attestation(vote) => {
-                self.attestations.insert(vote.target, (vote.source, vote.signing_root));
+                self.attestations
+                    .insert(vote.target, (vote.source, vote.signing_root));
                 while self.attestations.len() > HISTORY_LIMIT {
-                    let Some((target, (source, _))) = self.attestations.pop_first() else { break };
-                    self.raise(Floor { source: Some(source), target: Some(target), slot: None });
+                    let Some((target, (source, _))) = self.attestations.pop_first() else {
+                        break;
+                    };
+                    self.raise(Floor {
+                        source: Some(source),
+                        target: Some(target),
+                        slot: None,
+                    });
                 }
             }
             Vote::Block(block) => {
                 self.blocks.insert(block.slot, block.signing_root);
                 while self.blocks.len() > HISTORY_LIMIT {
-                    let Some((slot, _)) = self.blocks.pop_first() else { break };
-                    self.raise(Floor { slot: Some(slot), ..Floor::default() });
+                    let Some((slot, _)) = self.blocks.pop_first() else {
+                        break;
+                    };
+                    self.raise(Floor {
+                        slot: Some(slot),
+                        ..Floor::default()
+                    });
                 }
             }
         }
@@ -252,7 +297,11 @@ impl Embargo {
             Vote::Attestation(attestation) => attestation.target <= self.epoch,
             Vote::Block(block) => block.slot <= self.slot,
         };
-        if in_doubt { Err(Refusal::Embargo(Epoch(self.epoch.0 + 1))) } else { Ok(()) }
+        if in_doubt {
+            Err(Refusal::Embargo(Epoch(self.epoch.0 + 1)))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -265,11 +314,18 @@ mod tests {
     }
 
     fn attestation(source: u64, target: u64, byte: u8) -> Vote {
-        Vote::Attestation(Attestation { source: Epoch(source), target: Epoch(target), signing_root: root(byte) })
+        Vote::Attestation(Attestation {
+            source: Epoch(source),
+            target: Epoch(target),
+            signing_root: root(byte),
+        })
     }
 
     fn block(slot: u64, byte: u8) -> Vote {
-        Vote::Block(Block { slot: Slot(slot), signing_root: root(byte) })
+        Vote::Block(Block {
+            slot: Slot(slot),
+            signing_root: root(byte),
+        })
     }
 
     fn history(votes: &[Vote]) -> History {
@@ -291,32 +347,62 @@ mod tests {
     #[test]
     fn second_root_for_one_target_or_slot_is_refused() {
         let history = history(&[attestation(1, 2, 7), block(9, 7)]);
-        assert_eq!(history.check(&attestation(1, 2, 8)), Err(Refusal::DoubleVote(Epoch(2))));
-        assert_eq!(history.check(&attestation(0, 2, 7)), Err(Refusal::DoubleVote(Epoch(2))));
-        assert_eq!(history.check(&block(9, 8)), Err(Refusal::DoubleBlock(Slot(9))));
+        assert_eq!(
+            history.check(&attestation(1, 2, 8)),
+            Err(Refusal::DoubleVote(Epoch(2)))
+        );
+        assert_eq!(
+            history.check(&attestation(0, 2, 7)),
+            Err(Refusal::DoubleVote(Epoch(2)))
+        );
+        assert_eq!(
+            history.check(&block(9, 8)),
+            Err(Refusal::DoubleBlock(Slot(9)))
+        );
     }
 
     #[test]
     fn surround_votes_are_refused_both_ways() {
         let history = history(&[attestation(3, 5, 1)]);
-        assert!(matches!(history.check(&attestation(2, 6, 2)), Err(Refusal::Surrounds { .. })));
-        assert!(matches!(history.check(&attestation(4, 4, 2)), Err(Refusal::Surrounded { .. })));
+        assert!(matches!(
+            history.check(&attestation(2, 6, 2)),
+            Err(Refusal::Surrounds { .. })
+        ));
+        assert!(matches!(
+            history.check(&attestation(4, 4, 2)),
+            Err(Refusal::Surrounded { .. })
+        ));
         assert_eq!(history.check(&attestation(3, 6, 2)), Ok(Permission::New));
     }
 
     #[test]
     fn source_after_target_is_refused() {
-        assert!(matches!(History::default().check(&attestation(3, 2, 1)), Err(Refusal::SourceAfterTarget { .. })));
+        assert!(matches!(
+            History::default().check(&attestation(3, 2, 1)),
+            Err(Refusal::SourceAfterTarget { .. })
+        ));
     }
 
     #[test]
     fn floor_guards_what_is_not_known_in_full() {
-        let history =
-            History::with_floor(Floor { source: Some(Epoch(4)), target: Some(Epoch(5)), slot: Some(Slot(100)) });
-        assert!(matches!(history.check(&attestation(3, 9, 1)), Err(Refusal::SourceBelowFloor { .. })));
-        assert!(matches!(history.check(&attestation(4, 5, 1)), Err(Refusal::TargetNotAboveFloor { .. })));
+        let history = History::with_floor(Floor {
+            source: Some(Epoch(4)),
+            target: Some(Epoch(5)),
+            slot: Some(Slot(100)),
+        });
+        assert!(matches!(
+            history.check(&attestation(3, 9, 1)),
+            Err(Refusal::SourceBelowFloor { .. })
+        ));
+        assert!(matches!(
+            history.check(&attestation(4, 5, 1)),
+            Err(Refusal::TargetNotAboveFloor { .. })
+        ));
         assert_eq!(history.check(&attestation(4, 6, 1)), Ok(Permission::New));
-        assert!(matches!(history.check(&block(100, 1)), Err(Refusal::SlotNotAboveFloor { .. })));
+        assert!(matches!(
+            history.check(&block(100, 1)),
+            Err(Refusal::SlotNotAboveFloor { .. })
+        ));
         assert_eq!(history.check(&block(101, 1)), Ok(Permission::New));
     }
 
@@ -333,7 +419,10 @@ mod tests {
 
     #[test]
     fn embargo_covers_the_epoch_of_doubt_and_no_more() {
-        let embargo = Embargo { epoch: Epoch(7), slot: Slot(230) };
+        let embargo = Embargo {
+            epoch: Epoch(7),
+            slot: Slot(230),
+        };
         assert!(embargo.check(&attestation(6, 7, 1)).is_err());
         assert!(embargo.check(&attestation(7, 8, 1)).is_ok());
         assert!(embargo.check(&block(230, 1)).is_err());

@@ -1,0 +1,136 @@
+//! What is particular to attestations: the check of a proposed value (S1), the signed object, the slashable vote (S2).
+
+use flotilla_types::{
+    AttesterValue, Chain, Duty, Fork, PublicKeyBytes, Root, SignatureBytes, SignedAttestation,
+    SignedData, UnsignedData,
+};
+
+use crate::engine::Cluster;
+use crate::io::UnsignedSet;
+use crate::outcome::ValueFault;
+use crate::schedule::Definitions;
+use crate::slashing::{Attestation, Vote};
+
+/// S1: whether a value is one this node would sign, whoever proposed it.
+pub(crate) fn check_value(
+    duty: Duty,
+    set: &UnsignedSet,
+    cluster: &Cluster,
+    chain: &Chain,
+) -> Result<(), ValueFault> {
+    if set.is_empty() {
+        return Err(ValueFault::Empty);
+    }
+    set.iter().try_for_each(|(validator, data)| {
+        let UnsignedData::Attester(value) = data;
+        check_entry(duty, validator, value, cluster, chain)
+    })
+}
+
+fn check_entry(
+    duty: Duty,
+    validator: &PublicKeyBytes,
+    value: &AttesterValue,
+    cluster: &Cluster,
+    chain: &Chain,
+) -> Result<(), ValueFault> {
+    if !cluster.validators.contains(validator) {
+        return Err(ValueFault::UnknownValidator(*validator));
+    }
+    if value.duty.pubkey != *validator {
+        return Err(ValueFault::WrongValidator(*validator));
+    }
+    for slot in [value.data.slot, value.duty.slot] {
+        if slot != duty.slot {
+            return Err(ValueFault::WrongSlot {
+                expected: duty.slot.0,
+                found: slot.0,
+            });
+        }
+    }
+    let epoch = chain.epoch_of(duty.slot);
+    let index = value.data.index.0;
+    // EIP-7549: from Electra on the committee is named outside the signed data.
+    let legal = match chain.fork_at(epoch) >= Fork::Electra {
+        true => index == 0,
+        false => index == value.duty.committee_index.0,
+    };
+    if !legal {
+        return Err(ValueFault::IllegalIndex(index));
+    }
+    if SignedAttestation::from_value(value, chain.fork_at(epoch), UNSIGNED).is_err() {
+        return Err(ValueFault::ImpossiblePosition(*validator));
+    }
+    let (source, target) = (value.data.source.epoch, value.data.target.epoch);
+    if target != epoch {
+        return Err(ValueFault::WrongTarget {
+            expected: epoch.0,
+            found: target.0,
+        });
+    }
+    if source > target {
+        return Err(ValueFault::SourceAfterTarget {
+            source_epoch: source.0,
+            target_epoch: target.0,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the committee positions in a value are those our own beacon node gave.
+///
+/// A wrong position is not dangerous to sign, since it is outside the signed data, but the result would be worthless; so it
+/// is a reason not to vote for a value, and none to refuse a decision.
+pub(crate) fn check_positions(
+    set: &UnsignedSet,
+    definitions: &Definitions,
+) -> Result<(), ValueFault> {
+    set.iter()
+        .try_for_each(|(validator, UnsignedData::Attester(value))| {
+            match definitions
+                .get(validator)
+                .is_none_or(|known| *known == value.duty)
+            {
+                true => Ok(()),
+                false => Err(ValueFault::WrongPosition(*validator)),
+            }
+        })
+}
+
+/// Stands where a signature will be.
+const UNSIGNED: SignatureBytes = SignatureBytes([0; 96]);
+
+/// The object to sign for one validator, with an all-zero signature, and its signing root.
+///
+/// `None` when the committee numbers are impossible, which [`check_value`] has ruled out.
+pub(crate) fn template(value: &AttesterValue, chain: &Chain) -> Option<(SignedData, Root)> {
+    let fork = chain.fork_at(chain.epoch_of(value.data.slot));
+    let data = SignedData::Attester(SignedAttestation::from_value(value, fork, UNSIGNED).ok()?);
+    let root = data.signing_root(chain);
+    Some((data, root))
+}
+
+/// What the slashing database must know about an object before it is signed.
+pub(crate) fn vote(data: &SignedData, signing_root: Root) -> Vote {
+    let SignedData::Attester(attestation) = data;
+    let data = attestation.data();
+    Vote::Attestation(Attestation {
+        source: data.source.epoch,
+        target: data.target.epoch,
+        signing_root,
+    })
+}
+
+/// The value behind a peer's partial signature, with the committee position of our own beacon node where it is known.
+pub(crate) fn value_of(
+    validator: &PublicKeyBytes,
+    partial: &SignedData,
+    definitions: &Definitions,
+) -> Option<UnsignedData> {
+    let SignedData::Attester(attestation) = partial;
+    let duty = definitions.get(validator)?.clone();
+    Some(UnsignedData::Attester(AttesterValue {
+        data: attestation.data().clone(),
+        duty,
+    }))
+}

@@ -1,0 +1,147 @@
+//! The signature book: which share has signed which root, for one validator and one duty.
+//!
+//! Signatures arrive *claimed*: bound to their sender, not yet checked. One root per share is kept and counted, never filtered
+//! by our own decision (S8), so that f + 1 shares which check out prove a decision we have not reached ourselves.
+
+use std::collections::BTreeMap;
+
+use flotilla_crypto::ShareIndex;
+use flotilla_types::{PublicKeyBytes, Root, SignatureBytes};
+
+use crate::io::{Claim, Partial};
+
+/// How far a signature is to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Not checked yet.
+    Claimed,
+    /// Verified under the share's public key.
+    Good,
+    /// Does not verify.
+    Bad,
+}
+
+#[derive(Debug)]
+struct Entry {
+    partial: Partial,
+    standing: Standing,
+}
+
+/// At most one signature per share: bounded by the number of nodes.
+#[derive(Debug, Default)]
+pub(crate) struct SignatureBook {
+    entries: BTreeMap<ShareIndex, Entry>,
+}
+
+impl SignatureBook {
+    /// Keeps a share's signature. `Err` when the share has signed another root before; the first one stays.
+    pub fn insert(
+        &mut self,
+        share: ShareIndex,
+        partial: Partial,
+        standing: Standing,
+    ) -> Result<(), SecondRoot> {
+        match self.entries.get_mut(&share) {
+            Some(known) if known.partial.signing_root != partial.signing_root => Err(SecondRoot),
+            Some(known) => {
+                if standing == Standing::Good {
+                    known.standing = Standing::Good;
+                    known.partial = partial;
+                }
+                Ok(())
+            }
+            None => {
+                self.entries.insert(share, Entry { partial, standing });
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes what a check found. Only the signature that was checked is marked.
+    pub fn mark(
+        &mut self,
+        share: ShareIndex,
+        signature: Option<SignatureBytes>,
+        standing: Standing,
+    ) {
+        if let Some(entry) = self.entries.get_mut(&share)
+            && signature.is_none_or(|checked| *entry.partial.data.signature() == checked)
+        {
+            entry.standing = standing;
+        }
+    }
+
+    /// Usable signatures over `root`: claimed or good, good ones first.
+    pub fn usable(&self, root: Root) -> Vec<(ShareIndex, SignatureBytes)> {
+        let of = |wanted: Standing| {
+            self.over(root)
+                .filter(move |(_, entry)| entry.standing == wanted)
+                .map(|(share, entry)| (share, *entry.partial.data.signature()))
+        };
+        of(Standing::Good).chain(of(Standing::Claimed)).collect()
+    }
+
+    /// Shares whose signature over `root` may still be good.
+    pub fn shares(&self, root: Root) -> impl Iterator<Item = ShareIndex> + '_ {
+        self.over(root)
+            .filter(|(_, entry)| entry.standing != Standing::Bad)
+            .map(|(share, _)| share)
+    }
+
+    /// Shares whose signature does not verify.
+    pub fn bad(&self) -> impl Iterator<Item = ShareIndex> + '_ {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.standing == Standing::Bad)
+            .map(|(&share, _)| share)
+    }
+
+    /// A root over which at least `count` shares may have signed, and the claims that must be checked to prove it (S8).
+    pub fn contender(&self, validator: PublicKeyBytes, count: usize) -> Option<(Root, Vec<Claim>)> {
+        let root = self
+            .roots()
+            .find(|&root| self.shares(root).count() >= count)?;
+        let claims = self
+            .over(root)
+            .filter(|(_, entry)| entry.standing == Standing::Claimed)
+            .map(|(share, entry)| Claim {
+                validator,
+                share,
+                signature: *entry.partial.data.signature(),
+            })
+            .collect();
+        Some((root, claims))
+    }
+
+    /// A root over which at least `count` shares have verifiably signed, and the object they signed.
+    pub fn proven(&self, count: usize) -> Option<&Partial> {
+        let good = |root: Root| {
+            self.over(root)
+                .filter(|(_, entry)| entry.standing == Standing::Good)
+        };
+        let root = self.roots().find(|&root| good(root).count() >= count)?;
+        good(root).next().map(|(_, entry)| &entry.partial)
+    }
+
+    /// Forgets everything, once the duty has ended.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn over(&self, root: Root) -> impl Iterator<Item = (ShareIndex, &Entry)> + '_ {
+        self.entries
+            .iter()
+            .filter(move |(_, entry)| entry.partial.signing_root == root)
+            .map(|(&share, entry)| (share, entry))
+    }
+
+    fn roots(&self) -> impl Iterator<Item = Root> + '_ {
+        self.entries
+            .values()
+            .map(|entry| entry.partial.signing_root)
+    }
+}
+
+/// A share signed a second root for one duty and validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SecondRoot;
