@@ -1,8 +1,8 @@
 //! What is particular to attestations: the check of a proposed value (S1), the signed object, the slashable vote (S2).
 
 use flotilla_types::{
-    AttesterValue, Chain, Duty, Fork, PublicKeyBytes, Root, SignatureBytes, SignedAttestation,
-    SignedData, UnsignedData,
+    AttestationData, AttesterValue, Chain, Duty, Fork, PublicKeyBytes, Root, SignatureBytes,
+    SignedAttestation, SignedData, UnsignedData,
 };
 
 use crate::engine::Cluster;
@@ -40,28 +40,42 @@ fn check_entry(
     if value.duty.pubkey != *validator {
         return Err(ValueFault::WrongValidator(*validator));
     }
-    for slot in [value.data.slot, value.duty.slot] {
-        if slot != duty.slot {
-            return Err(ValueFault::WrongSlot {
-                expected: duty.slot.0,
-                found: slot.0,
-            });
-        }
+    if value.duty.slot != duty.slot {
+        return Err(ValueFault::WrongSlot {
+            expected: duty.slot.0,
+            found: value.duty.slot.0,
+        });
+    }
+    if template(value, chain).is_none() {
+        return Err(ValueFault::ImpossiblePosition(*validator));
+    }
+    check_data(duty, &value.data, Some(value.duty.committee_index.0), chain)
+}
+
+/// The part of S1 that concerns what is signed. `committee` is needed before Electra only.
+fn check_data(
+    duty: Duty,
+    data: &AttestationData,
+    committee: Option<u64>,
+    chain: &Chain,
+) -> Result<(), ValueFault> {
+    if data.slot != duty.slot {
+        return Err(ValueFault::WrongSlot {
+            expected: duty.slot.0,
+            found: data.slot.0,
+        });
     }
     let epoch = chain.epoch_of(duty.slot);
-    let index = value.data.index.0;
+    let index = data.index.0;
     // EIP-7549: from Electra on the committee is named outside the signed data.
     let legal = match chain.fork_at(epoch) >= Fork::Electra {
         true => index == 0,
-        false => index == value.duty.committee_index.0,
+        false => committee.is_none_or(|committee| index == committee),
     };
     if !legal {
         return Err(ValueFault::IllegalIndex(index));
     }
-    if SignedAttestation::from_value(value, chain.fork_at(epoch), UNSIGNED).is_err() {
-        return Err(ValueFault::ImpossiblePosition(*validator));
-    }
-    let (source, target) = (value.data.source.epoch, value.data.target.epoch);
+    let (source, target) = (data.source.epoch, data.target.epoch);
     if target != epoch {
         return Err(ValueFault::WrongTarget {
             expected: epoch.0,
@@ -121,16 +135,33 @@ pub(crate) fn vote(data: &SignedData, signing_root: Root) -> Vote {
     })
 }
 
-/// The value behind a peer's partial signature, with the committee position of our own beacon node where it is known.
-pub(crate) fn value_of(
+/// The object to sign once partial signatures have proven what was decided (S8), checked like any value (S1).
+///
+/// The committee position lies outside the signed data, so our own beacon node's is taken where it is known.
+pub(crate) fn adopt(
+    duty: Duty,
     validator: &PublicKeyBytes,
-    partial: &SignedData,
+    proven: &SignedData,
     definitions: &Definitions,
-) -> Option<UnsignedData> {
-    let SignedData::Attester(attestation) = partial;
-    let duty = definitions.get(validator)?.clone();
-    Some(UnsignedData::Attester(AttesterValue {
-        data: attestation.data().clone(),
+    chain: &Chain,
+) -> Result<(SignedData, Root), ValueFault> {
+    let SignedData::Attester(attestation) = proven;
+    let data = *attestation.data();
+    check_data(
         duty,
-    }))
+        &data,
+        definitions
+            .get(validator)
+            .map(|known| known.committee_index.0),
+        chain,
+    )?;
+    match definitions.get(validator) {
+        Some(&duty) => template(&AttesterValue { data, duty }, chain)
+            .ok_or(ValueFault::ImpossiblePosition(*validator)),
+        None => {
+            let data = proven.clone().with_signature(UNSIGNED);
+            let root = data.signing_root(chain);
+            Ok((data, root))
+        }
+    }
 }

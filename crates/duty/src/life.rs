@@ -404,23 +404,27 @@ impl Life {
             .map(|claim| claim.validator)
             .collect();
         let proof = facts.cluster.faulty() + 1;
-        let mut proven = UnsignedSet::new();
         for validator in &touched {
             let Some(state) = self.validators.get_mut(validator) else {
                 continue;
             };
             state.checking = false;
-            if state.agreed.is_none()
-                && let Some(partial) = state.book.proven(proof)
-                && let Some(value) =
-                    attestation::value_of(validator, &partial.data, &self.definitions)
-            {
-                proven.insert(*validator, value);
+            let Some(partial) = state.book.proven(proof).filter(|_| state.agreed.is_none()) else {
+                continue;
+            };
+            match attestation::adopt(
+                self.duty,
+                validator,
+                &partial.data,
+                &self.definitions,
+                facts.chain,
+            ) {
+                Ok((template, root)) => {
+                    state.agreed = Some(Agreed { template, root });
+                    self.stages.agreed.get_or_insert(now);
+                }
+                Err(fault) => self.fault = Some(fault),
             }
-        }
-        if !proven.is_empty() {
-            self.stages.agreed.get_or_insert(now);
-            self.agree(&proven, facts);
         }
         self.advance(now, facts, out);
     }
