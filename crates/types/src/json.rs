@@ -30,17 +30,7 @@ where
 /// A bare `u64` as decimal text.
 pub(crate) mod quoted {
     use super::{Deserializer, Serializer, from_text};
-    use crate::number::parse_decimal;
-
-    struct Decimal(u64);
-
-    impl std::str::FromStr for Decimal {
-        type Err = crate::ParseNumberError;
-
-        fn from_str(text: &str) -> Result<Self, Self::Err> {
-            parse_decimal(text).map(Self)
-        }
-    }
+    use crate::number::Decimal;
 
     pub(crate) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(number)

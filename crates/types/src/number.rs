@@ -13,12 +13,18 @@ pub struct ParseNumberError {
 }
 
 /// Digits only: `u64::from_str` would also take a leading plus sign.
-pub(crate) fn parse_decimal(text: &str) -> Result<u64, ParseNumberError> {
-    let error = ParseNumberError { length: text.len() };
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(error);
+pub(crate) struct Decimal(pub(crate) u64);
+
+impl FromStr for Decimal {
+    type Err = ParseNumberError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = ParseNumberError { length: text.len() };
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(error);
+        }
+        text.parse().map(Self).map_err(|_| error)
     }
-    text.parse().map_err(|_| error)
 }
 
 macro_rules! chain_number {
@@ -47,7 +53,7 @@ macro_rules! chain_number {
             type Err = ParseNumberError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                parse_decimal(text).map(Self)
+                text.parse::<Decimal>().map(|decimal| Self(decimal.0))
             }
         }
 

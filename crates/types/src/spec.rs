@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use crate::{
     BasisPoints, DuePoints, DueSchedule, Epoch, Fork, ForkEntry, ForkSchedule, ForkVersion,
-    UnknownFork, number::parse_decimal,
+    UnknownFork, number::Decimal,
 };
 
 /// Longest slot accepted. Real chains have 5 or 12 seconds; the bound keeps arithmetic far from its ends.
@@ -185,69 +185,94 @@ impl ChainSpec {
 
     /// The configuration as a beacon node would serve it; [`Self::from_config`] reads it back.
     pub fn to_config(&self) -> BTreeMap<String, String> {
-        let mut config = BTreeMap::new();
-        let mut put =
-            |key: &str, value: &dyn fmt::Display| config.insert(key.to_owned(), value.to_string());
-        if let Some(name) = &self.name {
-            put("CONFIG_NAME", name);
+        let name = self
+            .name
+            .iter()
+            .map(|name| ("CONFIG_NAME".to_owned(), name.clone()));
+        let times = self.time_entries().into_iter();
+        name.chain(times)
+            .chain(self.fork_entries())
+            .chain(self.due_entries())
+            .chain(self.size_entries())
+            .collect()
+    }
+
+    /// Seconds only where they are whole.
+    fn time_entries(&self) -> Vec<(String, String)> {
+        let millis = self.slot_duration.as_millis();
+        let mut entries = vec![
+            entry("SLOT_DURATION_MS", millis),
+            entry("SLOTS_PER_EPOCH", self.slots_per_epoch),
+        ];
+        if millis.is_multiple_of(1000) {
+            entries.push(entry("SECONDS_PER_SLOT", millis / 1000));
         }
-        let slot_ms = self.slot_duration.as_millis();
-        put("SLOT_DURATION_MS", &slot_ms);
-        if slot_ms % 1000 == 0 {
-            put("SECONDS_PER_SLOT", &(slot_ms / 1000));
-        }
-        put("SLOTS_PER_EPOCH", &self.slots_per_epoch);
-        for entry in self.forks.entries() {
-            put(
-                &format!("{}{FORK_VERSION}", entry.fork.config_name()),
-                &entry.version,
-            );
-            if entry.fork != Fork::Phase0 {
-                put(
-                    &format!("{}{FORK_EPOCH}", entry.fork.config_name()),
-                    &entry.epoch,
-                );
+        entries
+    }
+
+    fn fork_entries(&self) -> Vec<(String, String)> {
+        let mut entries = Vec::new();
+        for fork in self.forks.entries() {
+            let name = fork.fork.config_name();
+            entries.push(entry(&format!("{name}{FORK_VERSION}"), fork.version));
+            if fork.fork != Fork::Phase0 {
+                entries.push(entry(&format!("{name}{FORK_EPOCH}"), fork.epoch));
             }
         }
         for fork in self.forks.unknown() {
-            put(&format!("{}{FORK_EPOCH}", fork.name), &fork.epoch);
-            if let Some(version) = fork.version {
-                put(&format!("{}{FORK_VERSION}", fork.name), &version);
-            }
-        }
-        for (suffix, points) in [("", self.due.base), ("_GLOAS", self.due.gloas)] {
-            put(
-                &format!("ATTESTATION_DUE_BPS{suffix}"),
-                &points.attestation.get(),
-            );
-            put(
-                &format!("AGGREGATE_DUE_BPS{suffix}"),
-                &points.aggregate.get(),
-            );
-            put(
-                &format!("SYNC_MESSAGE_DUE_BPS{suffix}"),
-                &points.sync_message.get(),
-            );
-            put(
-                &format!("CONTRIBUTION_DUE_BPS{suffix}"),
-                &points.contribution.get(),
+            entries.push(entry(&format!("{}{FORK_EPOCH}", fork.name), fork.epoch));
+            entries.extend(
+                fork.version
+                    .map(|version| entry(&format!("{}{FORK_VERSION}", fork.name), version)),
             );
         }
-        put(
-            "MAX_VALIDATORS_PER_COMMITTEE",
-            &self.sizes.max_validators_per_committee,
-        );
-        put(
-            "MAX_COMMITTEES_PER_SLOT",
-            &self.sizes.max_committees_per_slot,
-        );
-        put(
-            "TARGET_AGGREGATORS_PER_COMMITTEE",
-            &self.sizes.target_aggregators_per_committee,
-        );
-        put("SYNC_COMMITTEE_SIZE", &self.sizes.sync_committee_size);
-        config
+        entries
     }
+
+    fn due_entries(&self) -> impl Iterator<Item = (String, String)> {
+        [("", self.due.base), ("_GLOAS", self.due.gloas)]
+            .into_iter()
+            .flat_map(|(suffix, points)| {
+                [
+                    entry(
+                        &format!("ATTESTATION_DUE_BPS{suffix}"),
+                        points.attestation.get(),
+                    ),
+                    entry(
+                        &format!("AGGREGATE_DUE_BPS{suffix}"),
+                        points.aggregate.get(),
+                    ),
+                    entry(
+                        &format!("SYNC_MESSAGE_DUE_BPS{suffix}"),
+                        points.sync_message.get(),
+                    ),
+                    entry(
+                        &format!("CONTRIBUTION_DUE_BPS{suffix}"),
+                        points.contribution.get(),
+                    ),
+                ]
+            })
+    }
+
+    fn size_entries(&self) -> [(String, String); 4] {
+        let sizes = &self.sizes;
+        [
+            entry(
+                "MAX_VALIDATORS_PER_COMMITTEE",
+                sizes.max_validators_per_committee,
+            ),
+            entry("MAX_COMMITTEES_PER_SLOT", sizes.max_committees_per_slot),
+            entry(
+                "TARGET_AGGREGATORS_PER_COMMITTEE",
+                sizes.target_aggregators_per_committee,
+            ),
+            entry("SYNC_COMMITTEE_SIZE", sizes.sync_committee_size),
+        ]
+    }
+}
+
+fn entry(key: &str, value: impl fmt::Display) -> (String, String) {
+    (key.to_owned(), value.to_string())
 }
 
 /// Typed access to the configuration's texts.
@@ -271,13 +296,6 @@ impl Reader<'_> {
     }
 
     fn number(&self, key: &str) -> Result<Option<u64>, SpecError> {
-        struct Decimal(u64);
-        impl FromStr for Decimal {
-            type Err = crate::ParseNumberError;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                parse_decimal(text).map(Self)
-            }
-        }
         Ok(self
             .parse::<Decimal>(key, "a decimal number")?
             .map(|decimal| decimal.0))
@@ -319,7 +337,7 @@ impl Reader<'_> {
         }
         let millis = self.number_within(MILLIS, None, 1, max_ms)?;
         // A chain of half-second slots can only round its seconds, so just whole seconds must agree.
-        if seconds.is_some_and(|seconds| millis % 1000 == 0 && seconds * 1000 != millis) {
+        if seconds.is_some_and(|seconds| millis.is_multiple_of(1000) && seconds * 1000 != millis) {
             let problem = SpecProblem::Contradicts {
                 value: millis,
                 other: SECONDS,

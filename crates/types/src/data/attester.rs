@@ -139,7 +139,10 @@ impl AttestationData {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::{ChainSpec, Checkpoint, Epoch, ForkVersion, Timestamp};
 
     fn value() -> AttesterValue {
         let duty = AttesterDuty {
@@ -189,5 +192,40 @@ mod tests {
             AttesterValue::decode(&bytes),
             Err(DecodeError::Length { got: 231, .. })
         ));
+    }
+
+    /// A published client test, so that the crate checks what it signs without the shared vectors.
+    #[test]
+    fn the_signing_root_is_the_published_one() {
+        let mut head = Root::default();
+        head.0[..9].copy_from_slice(b"blockRoot");
+        let checkpoint = |epoch| Checkpoint {
+            epoch: Epoch(epoch),
+            root: Root::default(),
+        };
+        let (source, target) = (checkpoint(100), checkpoint(200));
+        let index = CommitteeIndex(0);
+        let data = AttestationData {
+            slot: Slot(999),
+            index,
+            beacon_block_root: head,
+            source,
+            target,
+        };
+
+        let mut genesis_validators_root = Root::default();
+        genesis_validators_root.0[..2].copy_from_slice(&[1, 2]);
+        let mut config =
+            ChainSpec::mainnet_like(Duration::from_secs(12), 5, ForkVersion::default()).to_config();
+        config.insert("FULU_FORK_VERSION".into(), "0x64656666".into());
+        let spec = ChainSpec::from_config(&config).unwrap();
+        let chain = Chain {
+            spec,
+            genesis_time: Timestamp::default(),
+            genesis_validators_root,
+        };
+
+        let expected = "0x02bbdb88056d6cbafd6e94575540e74b8cf2c0f2c1b79b8e17e7b21ed1694305";
+        assert_eq!(data.signing_root(&chain).to_string(), expected);
     }
 }
