@@ -314,6 +314,17 @@ pub enum Output {
         /// Who leads it.
         leader: PeerIndex,
     },
+    /// The cluster has agreed; for the log, the metrics, and the simulator's check of agreement.
+    Decided {
+        /// The duty.
+        duty: Duty,
+        /// The deciding round.
+        round: u64,
+        /// Who led it.
+        leader: PeerIndex,
+        /// What was decided.
+        value: Hash,
+    },
     /// A duty has missed the slot in which it pays most and is still being worked on; where it stands.
     Late(Outcome),
     /// A duty has ended.
