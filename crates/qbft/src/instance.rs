@@ -459,6 +459,7 @@ impl<S: Clone> Instance<S> {
         assert!(self.decision.is_none(), "an instance decides once");
         self.enter(round, RoundChangeReason::Decision, out);
         self.deadline = None;
+        self.round.owed_proposal = None;
         self.decision = Some(CatchUp::new(
             self.config.nodes,
             round,
@@ -566,3 +567,6 @@ impl<S: Clone> Instance<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
