@@ -1,10 +1,10 @@
 //! Many signatures of one message, verified together.
 //!
-//! With one message m, Σ r_i·(each equation) needs two pairings for any number of signatures:
-//! e(Σ r_i·P_i, H(m)) = e(G, Σ r_i·S_i). The r_i are 64-bit, never zero, and drawn after the signatures are known,
-//! so wrong signatures cancel out with probability below 2^-63. This holds only inside the
-//! prime-order subgroup, whose membership [`Signature`] guarantees one by one: G2's cofactor has small factors, and a
-//! check of the sum alone would let errors of small order slip through.
+//! With one message m, Σ r_i·(each equation) needs two pairings for any number of signatures: e(Σ
+//! r_i·P_i, H(m)) = e(G, Σ r_i·S_i). The r_i are 64-bit, never zero, and drawn after the signatures
+//! are known, so wrong signatures cancel out with probability below 2^-63. This holds only inside
+//! the prime-order subgroup, whose membership [`Signature`] guarantees one by one: G2's cofactor
+//! has small factors, and a check of the sum alone would let errors of small order slip through.
 
 use blst::{blst_p1, blst_p1_affine, blst_p2, blst_p2_affine};
 use rand::{Rng, SeedableRng};
@@ -32,8 +32,8 @@ pub fn verify_same_message_seeded(
 
 /// The positions, ascending, of the signatures that are not their key's signature of `message`.
 ///
-/// Halves the set until the culprits stand alone: one check if all are good, about 2·log2(n) for one culprit, and at most
-/// 2n.
+/// Halves the set until the culprits stand alone: one check if all are good, about 2·log2(n) for
+/// one culprit, and at most 2n.
 pub fn find_invalid(message: &[u8; 32], items: &[(&PublicKey, &Signature)]) -> Vec<usize> {
     Batch::new(message, items, Randomness::from_os()).invalid()
 }
@@ -96,7 +96,8 @@ impl Batch {
     /// Whether all signatures in `range` are valid.
     pub(crate) fn is_valid(&mut self, range: std::ops::Range<usize>) -> bool {
         let (keys, signatures) = (&self.keys[range.clone()], &self.signatures[range.clone()]);
-        // An aggregate of nothing is infinity, the one signature in our types that multiplications do not take.
+        // An aggregate of nothing is infinity, the one signature in our types that multiplications
+        // do not take.
         if signatures.contains(&blst_p2_affine::default()) {
             return false;
         }
@@ -150,6 +151,114 @@ fn coefficient(rng: &mut ChaCha20Rng) -> [u8; COEFFICIENT_BYTES] {
         let number = rng.next_u64();
         if number != 0 {
             return number.to_le_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bls::{SecretKey, aggregate};
+
+    const MESSAGE: [u8; 32] = [4; 32];
+
+    /// Signatures of `MESSAGE`, those at `wrong` over another message.
+    fn signed(count: usize, wrong: &[usize]) -> Vec<(PublicKey, Signature)> {
+        let mut rng = ChaCha20Rng::seed_from_u64(11);
+        (0..count)
+            .map(|position| {
+                let secret = SecretKey::generate(&mut rng);
+                let message = if wrong.contains(&position) {
+                    [5; 32]
+                } else {
+                    MESSAGE
+                };
+                (secret.public_key(), secret.sign(&message))
+            })
+            .collect()
+    }
+
+    fn borrowed(items: &[(PublicKey, Signature)]) -> Vec<(&PublicKey, &Signature)> {
+        items
+            .iter()
+            .map(|(key, signature)| (key, signature))
+            .collect()
+    }
+
+    #[test]
+    fn good_signatures_pass_together_and_one_wrong_one_fails_all() {
+        assert!(verify_same_message(&MESSAGE, &[]));
+        for count in [1, 2, 3, 33, 65] {
+            assert!(verify_same_message(
+                &MESSAGE,
+                &borrowed(&signed(count, &[]))
+            ));
+            assert!(!verify_same_message(
+                &MESSAGE,
+                &borrowed(&signed(count, &[count - 1]))
+            ));
+        }
+    }
+
+    #[test]
+    fn errors_that_cancel_in_a_plain_sum_do_not_pass() {
+        // Without coefficients, swapping two signatures leaves the sums as they are.
+        let mut items = signed(2, &[]);
+        let swapped = items[0].1;
+        items[0].1 = items[1].1;
+        items[1].1 = swapped;
+        assert!(!verify_same_message(&MESSAGE, &borrowed(&items)));
+        assert_eq!(find_invalid(&MESSAGE, &borrowed(&items)), [0, 1]);
+    }
+
+    #[test]
+    fn an_aggregate_of_nothing_fails_its_batch() {
+        let mut items = signed(3, &[]);
+        items[1].1 = aggregate(&[]);
+        assert_eq!(find_invalid(&MESSAGE, &borrowed(&items)), [1]);
+    }
+
+    #[test]
+    fn without_randomness_signatures_are_verified_one_by_one() {
+        let items = signed(5, &[2]);
+        assert_eq!(
+            Batch::new(&MESSAGE, &borrowed(&items), Randomness::Unavailable).invalid(),
+            [2]
+        );
+    }
+
+    #[test]
+    fn one_seed_gives_the_same_coefficients_again() {
+        let mut rngs = [
+            ChaCha20Rng::from_seed([1; 32]),
+            ChaCha20Rng::from_seed([1; 32]),
+        ];
+        let drawn: Vec<[u8; 8]> = rngs.iter_mut().map(coefficient).collect();
+        assert_eq!(drawn[0], drawn[1]);
+        assert!(verify_same_message_seeded(
+            [1; 32],
+            &MESSAGE,
+            &borrowed(&signed(3, &[]))
+        ));
+        assert_eq!(
+            find_invalid_seeded([1; 32], &MESSAGE, &borrowed(&signed(3, &[0]))),
+            [0]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn bisection_finds_exactly_the_wrong_ones(
+            count in 1..20_usize,
+            wrong in prop::collection::btree_set(0..20_usize, 0..20),
+        ) {
+            let wrong: Vec<_> = wrong.into_iter().filter(|position| *position < count).collect();
+            prop_assert_eq!(find_invalid(&MESSAGE, &borrowed(&signed(count, &wrong))), wrong);
         }
     }
 }

@@ -60,7 +60,8 @@ impl SecretKey {
             .map_err(|_| KeyError::SecretOutOfRange)
     }
 
-    /// A fresh key from 32 bytes of `rng`, through `KeyGen` of the BLS draft, so uniform and never zero.
+    /// A fresh key from 32 bytes of `rng`, through `KeyGen` of the BLS draft, so uniform and never
+    /// zero.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let mut material = Zeroizing::new([0; 32]);
         rng.fill_bytes(material.as_mut_slice());
@@ -205,8 +206,8 @@ impl Signature {
         (&self.0).into()
     }
 
-    /// Decodes a point of the curve other than infinity, without the subgroup check: only for sums that
-    /// end in [`Signature::from_unchecked_sum`].
+    /// Decodes a point of the curve other than infinity, without the subgroup check: only for sums
+    /// that end in [`Signature::from_unchecked_sum`].
     pub(crate) fn decode_unchecked(bytes: &[u8; 96]) -> Option<blst_p2_affine> {
         let point = min_pk::Signature::uncompress(bytes).ok()?;
         let affine: blst_p2_affine = point.into();
@@ -231,7 +232,8 @@ pub fn verify(key: &PublicKey, message: &[u8; 32], signature: &Signature) -> boo
     HashedMessage::new(message).verify(key.affine(), signature.affine())
 }
 
-/// The sum of signatures, as one signature. Infinity (which verifies under no key) if there are none.
+/// The sum of signatures, as one signature. Infinity (which verifies under no key) if there are
+/// none.
 pub fn aggregate(signatures: &[Signature]) -> Signature {
     let sum = signatures
         .iter()
@@ -264,7 +266,8 @@ impl HashedMessage {
         Self(raw::hash_to_signature_group(message, CIPHERSUITE))
     }
 
-    /// Whether e(key, H(message)) = e(generator, signature). Both points must be in their subgroups.
+    /// Whether e(key, H(message)) = e(generator, signature). Both points must be in their
+    /// subgroups.
     pub(crate) fn verify(&self, key: &blst_p1_affine, signature: &blst_p2_affine) -> bool {
         // Infinity as key accepts infinity as signature of everything.
         if *key == blst_p1_affine::default() || *signature == blst_p2_affine::default() {
@@ -276,9 +279,175 @@ impl HashedMessage {
         pairing.commit();
         pairing.finalverify(None)
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn affine(&self) -> &blst_p2_affine {
-        &self.0
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    const ORDER: [u8; 32] = [
+        0x73, 0xed, 0xa7, 0x53, 0x29, 0x9d, 0x7d, 0x48, 0x33, 0x39, 0xd8, 0x08, 0x09, 0xa1, 0xd8,
+        0x05, 0x53, 0xbd, 0xa4, 0x02, 0xff, 0xfe, 0x5b, 0xfe, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00,
+        0x00, 0x01,
+    ];
+
+    fn key(seed: u64) -> SecretKey {
+        SecretKey::generate(&mut ChaCha20Rng::seed_from_u64(seed))
+    }
+
+    /// The compressed form of infinity.
+    fn infinity<const N: usize>() -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes[0] = 0xc0;
+        bytes
+    }
+
+    /// The form of some point of the curve outside the subgroup: nearly every point is.
+    fn outside_the_subgroup<const N: usize>(on_curve: impl Fn(&[u8; N]) -> bool) -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes[0] = 0x80;
+        (1..=u8::MAX)
+            .map(|x| {
+                bytes[N - 1] = x;
+                bytes
+            })
+            .find(on_curve)
+            .unwrap()
+    }
+
+    #[test]
+    fn secrets_out_of_range_are_refused() {
+        let mut largest = ORDER;
+        largest[31] = 0;
+        for bytes in [[0; 32], ORDER, [0xff; 32]] {
+            assert_eq!(
+                SecretKey::from_bytes(&bytes).err(),
+                Some(KeyError::SecretOutOfRange)
+            );
+        }
+        assert_eq!(
+            *SecretKey::from_bytes(&largest).unwrap().to_bytes(),
+            largest
+        );
+    }
+
+    #[test]
+    fn infinity_is_neither_key_nor_signature() {
+        assert_eq!(
+            PublicKey::from_bytes(&infinity()),
+            Err(KeyError::PublicKeyInfinity)
+        );
+        assert_eq!(
+            Signature::from_bytes(&infinity()),
+            Err(KeyError::SignatureInfinity)
+        );
+        assert!(Signature::decode_unchecked(&infinity()).is_none());
+    }
+
+    #[test]
+    fn points_outside_the_subgroup_are_refused() {
+        let key = outside_the_subgroup(|bytes| min_pk::PublicKey::uncompress(bytes).is_ok());
+        assert_eq!(
+            PublicKey::from_bytes(&key),
+            Err(KeyError::PublicKeySubgroup)
+        );
+        let signature = outside_the_subgroup(|bytes| min_pk::Signature::uncompress(bytes).is_ok());
+        assert_eq!(
+            Signature::from_bytes(&signature),
+            Err(KeyError::SignatureSubgroup)
+        );
+        let point = Signature::decode_unchecked(&signature).unwrap();
+        assert_eq!(
+            Signature::from_unchecked_sum(&blst_p2::infinity().add_affine(&point)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_signature_verifies_under_its_key_and_message_only() {
+        let signature = key(1).sign(&[1; 32]);
+        assert!(verify(&key(1).public_key(), &[1; 32], &signature));
+        assert!(!verify(&key(2).public_key(), &[1; 32], &signature));
+        assert!(!verify(&key(1).public_key(), &[2; 32], &signature));
+    }
+
+    #[test]
+    fn the_sum_of_signatures_verifies_under_all_keys_together() {
+        let keys: Vec<_> = (1..4).map(|seed| key(seed).public_key()).collect();
+        let signatures: Vec<_> = (1..4).map(|seed| key(seed).sign(&[9; 32])).collect();
+        let sum = aggregate(&signatures);
+        assert!(fast_aggregate_verify(&keys, &[9; 32], &sum));
+        assert!(!fast_aggregate_verify(&keys[..2], &[9; 32], &sum));
+    }
+
+    #[test]
+    fn an_aggregate_of_nothing_verifies_under_nothing() {
+        let nothing = aggregate(&[]);
+        assert!(!fast_aggregate_verify(&[], &[9; 32], &nothing));
+        assert!(!verify(&key(1).public_key(), &[9; 32], &nothing));
+    }
+
+    #[test]
+    fn keys_that_cancel_out_verify_nothing() {
+        let mut negated = key(1).public_key().to_bytes();
+        negated[0] ^= 0x20;
+        let keys = [
+            key(1).public_key(),
+            PublicKey::from_bytes(&negated).unwrap(),
+        ];
+        assert!(!fast_aggregate_verify(&keys, &[9; 32], &aggregate(&[])));
+    }
+
+    #[test]
+    fn debug_output_and_errors_hold_no_secret() {
+        let secret = hex::encode(*key(1).to_bytes());
+        assert_eq!(format!("{:?}", key(1)), "SecretKey(..)");
+        let error = SecretKey::from_bytes(&ORDER).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("73ed"));
+        assert!(!format!("{:?}", key(1).public_key()).contains(&secret));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn foreign_bytes_never_panic_and_what_decodes_encodes_back(
+            key: [u8; 48],
+            first in any::<[u8; 48]>(),
+            second in any::<[u8; 48]>(),
+        ) {
+            let signature: [u8; 96] = [first, second].concat().try_into().unwrap();
+            if let Ok(key) = PublicKey::from_bytes(&key) {
+                prop_assert_eq!(PublicKey::from_bytes(&key.to_bytes()), Ok(key));
+            }
+            if let Ok(decoded) = Signature::from_bytes(&signature) {
+                prop_assert_eq!(decoded.to_bytes(), signature);
+            }
+            let _ = Signature::decode_unchecked(&signature);
+        }
+
+        #[test]
+        fn keys_and_signatures_survive_a_round_trip(seed: u64, message: [u8; 32]) {
+            let secret = key(seed);
+            let (public, signature) = (secret.public_key(), secret.sign(&message));
+            let again = SecretKey::from_bytes(&secret.to_bytes()).unwrap();
+            prop_assert_eq!(again.to_bytes(), secret.to_bytes());
+            prop_assert_eq!(PublicKey::from_bytes(&public.to_bytes()), Ok(public));
+            prop_assert_eq!(Signature::from_bytes(&signature.to_bytes()), Ok(signature));
+        }
+
+        #[test]
+        fn a_flipped_bit_never_verifies(bit in 0..768_usize) {
+            let mut bytes = key(1).sign(&[1; 32]).to_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let accepted = Signature::from_bytes(&bytes)
+                .is_ok_and(|signature| verify(&key(1).public_key(), &[1; 32], &signature));
+            prop_assert!(!accepted);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Operators' identities: secp256k1 keys and signatures.
 //!
-//! One key gives an operator its ENR, its libp2p peer ID and its signature under consensus messages. The
-//! digest that is signed is always made elsewhere. Signatures are 65 bytes R ‖ S ‖ V and are checked by recovering the
-//! key they were made with; ENRs use the first 64 bytes alone.
+//! One key gives an operator its ENR, its libp2p peer ID and its signature under consensus
+//! messages. The digest that is signed is always made elsewhere. Signatures are 65 bytes R ‖ S ‖ V
+//! and are checked by recovering the key they were made with; ENRs use the first 64 bytes alone.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -46,7 +46,8 @@ pub enum IdentityError {
 pub struct IdentityKey(SigningKey);
 
 impl IdentityKey {
-    /// Reads the content of a private key file: 64 hex digits of either case, white space around them allowed.
+    /// Reads the content of a private key file: 64 hex digits of either case, white space around
+    /// them allowed.
     ///
     /// # Errors
     /// Unless it is that, and the number is from 1 to the group order less one.
@@ -195,8 +196,8 @@ impl IdentityPublicKey {
 
     /// Whether `signature` is this key's signature of `digest`.
     ///
-    /// 65 bytes must recover to this key, so V has to be right; 64 bytes (ENRs) verify as ordinary ECDSA. High S is
-    /// accepted, any other length is not.
+    /// 65 bytes must recover to this key, so V has to be right; 64 bytes (ENRs) verify as ordinary
+    /// ECDSA. High S is accepted, any other length is not.
     pub fn verify(&self, digest: &[u8; 32], signature: &[u8]) -> bool {
         if let Ok(signature) = <&[u8; 65]>::try_from(signature) {
             return Self::recover(digest, signature).is_ok_and(|key| key == *self);
@@ -248,5 +249,177 @@ impl fmt::Debug for IdentityPublicKey {
             "IdentityPublicKey(0x{})",
             hex::encode(self.bytes)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+
+    fn key() -> IdentityKey {
+        IdentityKey::from_bytes(&[1; 32]).unwrap()
+    }
+
+    /// The other of the two values of S that fit, with V to match.
+    fn with_high_s(signature: &[u8; 65]) -> [u8; 65] {
+        let low = Signature::from_slice(&signature[..64]).unwrap();
+        let high = Signature::from_scalars(low.r().to_bytes(), (-*low.s()).to_bytes()).unwrap();
+        let mut bytes = [0; 65];
+        bytes[..64].copy_from_slice(&high.to_bytes());
+        bytes[64] = signature[64] ^ 1;
+        bytes
+    }
+
+    #[test]
+    fn key_text_may_be_surrounded_by_white_space_and_of_either_case() {
+        let text = "\t0A".to_owned() + &"0b".repeat(31) + "\r\n";
+        assert_eq!(
+            IdentityKey::from_hex(&text).unwrap().to_hex().as_str(),
+            text.trim().to_lowercase()
+        );
+    }
+
+    #[test]
+    fn key_text_of_other_shape_or_range_is_refused() {
+        for text in [
+            "",
+            "0x01",
+            &"01".repeat(31),
+            &"01".repeat(33),
+            &"0x".repeat(32),
+            &"1 ".repeat(32),
+        ] {
+            assert_eq!(
+                IdentityKey::from_hex(text).unwrap_err(),
+                IdentityError::SecretText,
+                "{text}"
+            );
+        }
+        for text in ["00".repeat(32).as_str(), ORDER, &"ff".repeat(32)] {
+            assert_eq!(
+                IdentityKey::from_hex(text).unwrap_err(),
+                IdentityError::SecretOutOfRange,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn signing_is_deterministic_with_low_s_and_v_below_two() {
+        for byte in 0..32 {
+            let signature = key().sign(&[byte; 32]);
+            assert_eq!(signature, key().sign(&[byte; 32]));
+            assert!(signature[64] < 2 && signature[32] < 0x80);
+            assert_eq!(signature[..64], key().sign_plain(&[byte; 32]));
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_v_is_accepted_and_no_other() {
+        let mut signature = key().sign(&[1; 32]);
+        let v = signature[64];
+        for spelling in 0..=u8::MAX {
+            signature[64] = spelling;
+            assert_eq!(
+                key().public().verify(&[1; 32], &signature),
+                spelling == v || spelling == v + 27
+            );
+        }
+        signature[64] = 2;
+        assert_eq!(
+            IdentityPublicKey::recover(&[1; 32], &signature),
+            Err(IdentityError::RecoveryId(2))
+        );
+    }
+
+    #[test]
+    fn high_s_is_accepted_with_the_v_that_fits_it() {
+        for byte in 0..8 {
+            let mut high = with_high_s(&key().sign(&[byte; 32]));
+            assert!(key().public().verify(&[byte; 32], &high));
+            assert!(key().public().verify(&[byte; 32], &high[..64]));
+            high[64] ^= 1;
+            assert!(!key().public().verify(&[byte; 32], &high));
+        }
+    }
+
+    #[test]
+    fn zero_scalars_are_refused() {
+        let good = key().sign(&[1; 32]);
+        for range in [0..32, 32..64] {
+            let mut signature = good;
+            signature[range].fill(0);
+            assert_eq!(
+                IdentityPublicKey::recover(&[1; 32], &signature),
+                Err(IdentityError::SignatureOutOfRange)
+            );
+            assert!(!key().public().verify(&[1; 32], &signature[..64]));
+        }
+    }
+
+    #[test]
+    fn another_key_digest_or_length_does_not_verify() {
+        let signature = key().sign(&[1; 32]);
+        let other = IdentityKey::from_bytes(&[2; 32]).unwrap().public();
+        assert!(!other.verify(&[1; 32], &signature) && !other.verify(&[1; 32], &signature[..64]));
+        assert!(!key().public().verify(&[2; 32], &signature));
+        for length in [0, 1, 63] {
+            assert!(!key().public().verify(&[1; 32], &signature[..length]));
+        }
+        assert!(
+            !key()
+                .public()
+                .verify(&[1; 32], &[signature.as_slice(), &[0]].concat())
+        );
+    }
+
+    #[test]
+    fn debug_output_and_errors_hold_no_secret() {
+        assert_eq!(format!("{:?}", key()), "IdentityKey(..)");
+        let error = IdentityKey::from_hex("5e5e5e5e").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("5e5e"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn foreign_bytes_never_panic(
+            digest: [u8; 32],
+            signature in prop::collection::vec(any::<u8>(), 0..80),
+            point in prop::collection::vec(any::<u8>(), 0..70),
+        ) {
+            let _ = key().public().verify(&digest, &signature);
+            let _ = IdentityPublicKey::from_sec1(&point);
+        }
+
+        #[test]
+        fn a_recovered_key_is_the_signer_and_verifies_what_it_signed(
+            secret in 1..u64::MAX,
+            digest: [u8; 32],
+        ) {
+            let mut bytes = [0; 32];
+            bytes[24..].copy_from_slice(&secret.to_be_bytes());
+            let key = IdentityKey::from_bytes(&bytes).unwrap();
+            let signature = key.sign(&digest);
+            prop_assert_eq!(IdentityPublicKey::recover(&digest, &signature), Ok(key.public()));
+            prop_assert!(key.public().verify(&digest, &signature[..64]));
+        }
+
+        #[test]
+        fn public_keys_survive_a_round_trip_in_both_forms(secret in 1..u64::MAX) {
+            let mut bytes = [0; 32];
+            bytes[24..].copy_from_slice(&secret.to_be_bytes());
+            let public = IdentityKey::from_bytes(&bytes).unwrap().public();
+            let uncompressed = [&[4_u8], public.uncompressed_xy().as_slice()].concat();
+            let compressed = public.to_compressed();
+            prop_assert_eq!(IdentityPublicKey::from_compressed(&compressed), Ok(public));
+            prop_assert_eq!(IdentityPublicKey::from_sec1(&uncompressed), Ok(public));
+        }
     }
 }

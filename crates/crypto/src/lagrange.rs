@@ -1,11 +1,12 @@
 //! Lagrange coefficients at zero, and sums of points weighted by them.
 //!
-//! To recombine, each share's point is multiplied by λ_i = Π x_j / (x_j − x_i). Reduced modulo the group order
-//! these are full 255-bit numbers, and multiplying by each of them is what makes ordinary
-//! recombination slow. But the x are small, so the λ_i are fractions of small integers: with D their
-//! common denominator, D·λ_i are small integers. So we add up D·λ_i·P_i bit by bit, sharing the
-//! doublings among all points, and multiply once by D^-1 at the end. All inputs are public, so
-//! variable time is fine. For sets too large for machine integers the ordinary way is kept.
+//! To recombine, each share's point is multiplied by λ_i = Π x_j / (x_j − x_i). Reduced modulo the
+//! group order these are full 255-bit numbers, and multiplying by each of them is what makes
+//! ordinary recombination slow. But the x are small, so the λ_i are fractions of small integers:
+//! with D their common denominator, D·λ_i are small integers. So we add up D·λ_i·P_i bit by bit,
+//! sharing the doublings among all points, and multiply once by D^-1 at the end. All inputs are
+//! public, so variable time is fine. For sets too large for machine integers the ordinary way is
+//! kept.
 
 use crate::raw::{Point, Scalar};
 use crate::share_index::ShareIndex;
@@ -75,7 +76,8 @@ impl Coefficients {
         Self::Scalar { weights }
     }
 
-    /// The sum of λ_i·P_i over `points`, given in the order of the indexes and none of them infinite.
+    /// The sum of λ_i·P_i over `points`, given in the order of the indexes and none of them
+    /// infinite.
     pub(crate) fn weigh<P: Point>(&self, points: &[P::Affine]) -> P {
         match self {
             Self::Integer {
@@ -201,4 +203,118 @@ fn greatest_common_divisor(mut a: u128, mut b: u128) -> u128 {
         (a, b) = (b, a % b);
     }
     a
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use blst::blst_p1;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::raw::generator;
+
+    fn shares(numbers: impl IntoIterator<Item = u64>) -> Vec<ShareIndex> {
+        numbers
+            .into_iter()
+            .map(|number| ShareIndex::new(number).unwrap())
+            .collect()
+    }
+
+    /// All sets of at least two of the first `count` shares.
+    fn subsets(count: u32) -> impl Iterator<Item = Vec<ShareIndex>> {
+        (0..1_u64 << count)
+            .filter(|set| set.count_ones() >= 2)
+            .map(move |set| {
+                shares(
+                    (0..u64::from(count))
+                        .filter(|bit| set >> bit & 1 == 1)
+                        .map(|bit| bit + 1),
+                )
+            })
+    }
+
+    /// Compares both forms on points of which none is a small multiple of another.
+    fn assert_same(set: &[ShareIndex], integer: &Coefficients) {
+        let points: Vec<_> = set
+            .iter()
+            .map(|index| {
+                generator().multiply(
+                    &Scalar::from_u128(1 << index.get().min(100))
+                        .invert()
+                        .to_le_bytes(),
+                )
+            })
+            .map(Point::to_affine)
+            .collect();
+        let (fast, naive): (blst_p1, blst_p1) = (
+            integer.weigh(&points),
+            Coefficients::scalar(set).weigh(&points),
+        );
+        assert_eq!(fast, naive, "shares {set:?}");
+    }
+
+    #[test]
+    fn integers_equal_scalars_for_every_set_of_eight_shares() {
+        for set in subsets(8) {
+            assert_same(
+                &set,
+                &Coefficients::integer(&set).expect("eight shares fit"),
+            );
+        }
+    }
+
+    #[test]
+    fn known_weights_of_shares_one_two_and_three_are_three_minus_three_and_one() {
+        match Coefficients::new(&shares([1, 2, 3])) {
+            Coefficients::Integer {
+                numerators,
+                inverse_denominator: None,
+            } => assert_eq!(numerators, [3, -3, 1]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn sets_too_large_for_integers_fall_back_to_scalars() {
+        let large = shares(1..=171);
+        assert!(Coefficients::integer(&large).is_none());
+        assert!(matches!(
+            Coefficients::new(&large),
+            Coefficients::Scalar { .. }
+        ));
+    }
+
+    #[test]
+    fn the_weights_of_the_largest_cluster_add_up_to_one() {
+        // The constant polynomial 1 has the value 1 everywhere, at 0 too.
+        let sum = scalars(&shares(1..=256))
+            .iter()
+            .fold(Scalar::from_u128(0), |sum, weight| sum.add(weight));
+        assert_eq!(*sum.to_be_bytes(), *Scalar::from_u128(1).to_be_bytes());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn integers_equal_scalars_wherever_they_fit(
+            set in prop::collection::btree_set(1..=256_u64, 1..24),
+        ) {
+            let set = shares(set);
+            if let Some(integer) = Coefficients::integer(&set) {
+                assert_same(&set, &integer);
+            }
+        }
+
+        #[test]
+        fn signed_digits_spell_the_number_without_two_neighbours(
+            number in -(1_i128 << 96)..1_i128 << 96,
+        ) {
+            let digits = non_adjacent_form(number);
+            let value = digits.iter().rev().fold(0, |value, digit| 2 * value + i128::from(*digit));
+            prop_assert_eq!(value, number);
+            prop_assert!(digits.windows(2).all(|pair| pair[0] == 0 || pair[1] == 0));
+        }
+    }
 }

@@ -14,9 +14,9 @@
 //! let shares = shares::split(&group, 3, 4, &mut rng)?;
 //!
 //! let message = [7; 32];
-//! let partials: Vec<_> = shares.iter().skip(1).map(|(index, key)| (*index, key.sign(&message))).collect();
-//! let borrowed: Vec<_> = partials.iter().map(|(index, signature)| (*index, signature)).collect();
-//! let signature = shares::Recombiner::new().recombine(&borrowed)?;
+//! let partials: Vec<_> = shares[1..].iter().map(|(index, key)| (*index, key.sign(&message))).collect();
+//! let partials: Vec<_> = partials.iter().map(|(index, partial)| (*index, partial)).collect();
+//! let signature = shares::Recombiner::new().recombine(&partials)?;
 //!
 //! assert!(verify(&group.public_key(), &message, &signature));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -27,7 +27,7 @@
 //! | `bls` | [`SecretKey`], [`PublicKey`], [`Signature`] on BLS12-381, and [`verify`] |
 //! | [`shares`] | splitting a key, recombining keys and signatures |
 //! | [`batch`] | many signatures of one message for little more than the price of one |
-//! | [`combine`] | all validators of one message: combine first, search for culprits only on failure |
+//! | [`combine`] | all validators of one message: combine first, look for culprits only on failure |
 //! | `identity` | [`IdentityKey`], the operator's secp256k1 key |
 //! | `verified` | [`Verified`], the proof in the type that a check was made |
 //!

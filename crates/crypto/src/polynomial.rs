@@ -1,7 +1,7 @@
 //! The secret polynomial, computed twice.
 //!
-//! This is the only file that speaks to `threshold_crypto`. That library evaluates the polynomial and
-//! its commitment; blst computes the same values independently, and unless both agree no share
+//! This is the only file that speaks to `threshold_crypto`. That library evaluates the polynomial
+//! and its commitment; blst computes the same values independently, and unless both agree no share
 //! leaves. The old library's known defects are fenced off by what is *not* called:
 //!
 //! - shares are evaluated at the share's number itself (`evaluate(x)`), never through
@@ -49,8 +49,8 @@ impl std::fmt::Debug for Polynomial {
 }
 
 impl Polynomial {
-    /// A polynomial through `secret` at 0 with `threshold - 1` further random coefficients, so that `threshold`
-    /// shares determine it.
+    /// A polynomial through `secret` at 0 with `threshold - 1` further random coefficients, so that
+    /// `threshold` shares determine it.
     ///
     /// # Errors
     /// When `threshold` is less than 2 or more than [`MAX_SHARES`].
@@ -198,4 +198,89 @@ fn to_bytes(element: &mut Fr) -> Zeroizing<[u8; 32]> {
     }
     repr.0.zeroize();
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    fn polynomial(seed: u64) -> Polynomial {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let secret = SecretKey::generate(&mut rng);
+        Polynomial::random(&secret, 3, &mut rng).unwrap()
+    }
+
+    fn share(number: u64) -> ShareIndex {
+        ShareIndex::new(number).unwrap()
+    }
+
+    #[test]
+    fn both_implementations_agree_at_small_and_large_numbers() {
+        for number in [1, 2, 3, 7, 255, 256, 65_535] {
+            let secret = polynomial(1).share(share(number)).unwrap();
+            assert_eq!(
+                public_share(polynomial(1).commitments(), share(number)),
+                Ok(secret.public_key())
+            );
+        }
+    }
+
+    #[test]
+    fn a_disagreement_on_the_secret_hands_out_nothing() {
+        let mut polynomial = polynomial(1);
+        polynomial.oracle = self::polynomial(2).oracle.clone();
+        assert_eq!(
+            polynomial.share(share(1)).unwrap_err(),
+            SplitError::Mismatch { index: share(1) }
+        );
+    }
+
+    #[test]
+    fn a_disagreement_on_the_public_share_hands_out_nothing() {
+        let mut theirs = polynomial(1);
+        theirs.public_oracle = polynomial(2).public_oracle.clone();
+        assert_eq!(
+            theirs.share(share(1)).unwrap_err(),
+            SplitError::Mismatch { index: share(1) }
+        );
+        let mut ours = polynomial(1);
+        ours.commitments = polynomial(2).commitments.clone();
+        assert_eq!(
+            ours.share(share(1)).unwrap_err(),
+            SplitError::Mismatch { index: share(1) }
+        );
+    }
+
+    #[test]
+    fn no_commitments_have_no_public_share() {
+        assert_eq!(
+            public_share(&[], share(1)),
+            Err(KeyError::PublicKeyInfinity)
+        );
+    }
+
+    #[test]
+    fn a_cleared_field_element_is_gone() {
+        let mut element =
+            to_field(&SecretKey::generate(&mut ChaCha20Rng::seed_from_u64(3))).unwrap();
+        let bytes = to_bytes(&mut element);
+        assert_ne!(*bytes, [0; 32]);
+        assert_eq!(element.into_repr().0, [0; 4]);
+    }
+
+    #[test]
+    fn debug_output_holds_no_coefficient() {
+        let polynomial = polynomial(1);
+        let text = format!("{polynomial:?}");
+        assert!(
+            polynomial
+                .coefficients
+                .iter()
+                .all(|secret| !text.contains(&hex::encode(*secret.to_bytes())))
+        );
+    }
 }

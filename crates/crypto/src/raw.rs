@@ -45,7 +45,8 @@ pub(crate) trait Point: Copy {
 
 macro_rules! impl_point {
     ($point:ty, $affine:ty, $to_affine:ident, $add:ident, $add_affine:ident, $double:ident,
-     $cneg:ident, $mult:ident, $is_inf:ident, $in_group:ident, $pippenger:ident, $scratch:ident) => {
+     $cneg:ident, $mult:ident, $is_inf:ident, $in_group:ident, $pippenger:ident,
+     $scratch:ident) => {
         impl Point for $point {
             type Affine = $affine;
 
@@ -56,8 +57,8 @@ macro_rules! impl_point {
 
             fn to_affine(self) -> $affine {
                 let mut result = <$affine>::default();
-                // SAFETY: both pointers come from live references of the types blst expects. Infinity
-                // maps to the all-zero affine point.
+                // SAFETY: both pointers come from live references of the types blst expects.
+                // Infinity maps to the all-zero affine point.
                 unsafe { blst::$to_affine(&mut result, &self) };
                 result
             }
@@ -120,9 +121,9 @@ macro_rules! impl_point {
                 let point_list: [*const $affine; 2] = [first_point, std::ptr::null()];
                 let scalar_list: [*const u8; 2] = [first_scalar, std::ptr::null()];
                 let mut result = Self::default();
-                // SAFETY: the lists name `points.len()` points and, by the assertion, as many scalars of
-                // `scalar_bytes` bytes; the scratch space has the size, in bytes, that blst asks for, rounded
-                // up to whole limbs.
+                // SAFETY: the lists name `points.len()` points and, by the assertion, as many
+                // scalars of `scalar_bytes` bytes; the scratch space has the size, in bytes, that
+                // blst asks for, rounded up to whole limbs.
                 unsafe {
                     let limbs = blst::$scratch(points.len()).div_ceil(size_of::<u64>());
                     let mut scratch = vec![0_u64; limbs];
@@ -213,7 +214,8 @@ impl Scalar {
     pub(crate) fn from_be_bytes(bytes: &[u8; 32]) -> Option<Self> {
         let mut scalar = blst_scalar::default();
         let mut result = blst_fr::default();
-        // SAFETY: blst reads 32 bytes, the length of the array; the other pointers are live references.
+        // SAFETY: blst reads 32 bytes, the length of the array; the other pointers are live
+        // references.
         unsafe {
             blst::blst_scalar_from_bendian(&mut scalar, bytes.as_ptr());
             if !blst::blst_scalar_fr_check(&scalar) {
@@ -269,8 +271,143 @@ impl Scalar {
     }
 }
 
+impl std::fmt::Debug for Scalar {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Scalar(..)")
+    }
+}
+
 impl Drop for Scalar {
     fn drop(&mut self) {
         self.0.l.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Two's power times the generator, in either group.
+    fn points<P: Point>(generator: P, count: usize) -> Vec<P::Affine> {
+        std::iter::successors(Some(generator), |point| Some(point.double()))
+            .take(count)
+            .map(P::to_affine)
+            .collect()
+    }
+
+    fn signature_generator() -> blst_p2 {
+        blst_p2::infinity().add_affine(&hash_to_signature_group(&[1; 32], b"test"))
+    }
+
+    /// The group laws, checked against each other.
+    fn obeys_group_laws<P: Point + PartialEq + std::fmt::Debug>(generator: P) {
+        let (one, zero) = (generator.to_affine(), P::infinity());
+        assert!(zero.is_infinity() && !generator.is_infinity());
+        assert!(P::in_subgroup(&one));
+        assert_eq!(zero.add_affine(&one), generator);
+        assert_eq!(generator.add_affine(&one), generator.double());
+        assert_eq!(generator.add(&generator), generator.double());
+        assert!(generator.add(&generator.negate()).is_infinity());
+        assert!(generator.negate().add_affine(&one).is_infinity());
+        assert_eq!(generator.add(&zero), generator);
+        assert!(zero.double().is_infinity() && zero.add(&zero).is_infinity());
+        assert!(P::sum_of_products(&[], &[], 8).is_infinity());
+    }
+
+    #[test]
+    fn both_groups_obey_the_group_laws_at_their_edges() {
+        obeys_group_laws(generator());
+        obeys_group_laws(signature_generator());
+    }
+
+    #[test]
+    #[should_panic(expected = "one scalar for each point")]
+    fn a_scalar_too_few_is_refused_before_blst_reads_past_it() {
+        let _ = blst_p1::sum_of_products(&points(generator(), 2), &[0; 15], 8);
+    }
+
+    fn scalar() -> impl Strategy<Value = Scalar> {
+        any::<[u8; 32]>().prop_map(|mut bytes| {
+            bytes[0] &= 0x3f;
+            Scalar::from_be_bytes(&bytes).unwrap()
+        })
+    }
+
+    /// Σ scalars[i]·2^i, so that a sum of products over doublings has a second way to be computed.
+    fn evaluate_at_two(scalars: &[Scalar]) -> Scalar {
+        let two = Scalar::from_u128(2);
+        scalars
+            .iter()
+            .rev()
+            .fold(Scalar::from_u128(0), |sum, scalar| {
+                sum.multiply(&two).add(scalar)
+            })
+    }
+
+    fn sums_products<P: Point + PartialEq + std::fmt::Debug>(generator: P, scalars: &[Scalar]) {
+        let bytes: Vec<u8> = scalars
+            .iter()
+            .flat_map(|scalar| *scalar.to_le_bytes())
+            .collect();
+        let sum = P::sum_of_products(&points(generator, scalars.len()), &bytes, 32);
+        assert_eq!(
+            sum,
+            generator.multiply(&evaluate_at_two(scalars).to_le_bytes())
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn a_sum_of_products_equals_one_product_with_the_summed_scalar(
+            scalars in prop::collection::vec(scalar(), 1..40),
+        ) {
+            sums_products(generator(), &scalars);
+            sums_products(signature_generator(), &scalars);
+        }
+
+        #[test]
+        fn short_scalars_give_the_same_as_long_ones(
+            numbers in prop::collection::vec(any::<u64>(), 1..70),
+        ) {
+            let short: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let scalars = numbers.iter().map(|number| Scalar::from_u128((*number).into()));
+            let long: Vec<u8> = scalars.flat_map(|scalar| *scalar.to_le_bytes()).collect();
+            let points = points(signature_generator(), numbers.len());
+            let short = blst_p2::sum_of_products(&points, &short, 8);
+            prop_assert_eq!(short, blst_p2::sum_of_products(&points, &long, 32));
+        }
+
+        #[test]
+        fn multiplication_distributes_over_addition(a in scalar(), b in scalar()) {
+            let times = |scalar: &Scalar| generator().multiply(&scalar.to_le_bytes());
+            prop_assert_eq!(times(&a).add(&times(&b)), times(&a.add(&b)));
+            prop_assert_eq!(times(&a).add(&times(&b).negate()), times(&a.subtract(&b)));
+            prop_assert_eq!(times(&a).multiply(&b.to_le_bytes()), times(&a.multiply(&b)));
+        }
+
+        #[test]
+        fn a_scalar_times_its_inverse_is_one(a in scalar()) {
+            let one = Scalar::from_u128(1).to_be_bytes();
+            prop_assert_eq!(a.multiply(&a.invert()).to_be_bytes(), one);
+        }
+
+        #[test]
+        fn scalars_below_the_order_survive_a_round_trip_and_others_are_refused(bytes: [u8; 32]) {
+            const ORDER: [u8; 32] = [
+                0x73, 0xed, 0xa7, 0x53, 0x29, 0x9d, 0x7d, 0x48, 0x33, 0x39, 0xd8, 0x08, 0x09, 0xa1,
+                0xd8, 0x05, 0x53, 0xbd, 0xa4, 0x02, 0xff, 0xfe, 0x5b, 0xfe, 0xff, 0xff, 0xff, 0xff,
+                0x00, 0x00, 0x00, 0x01,
+            ];
+            match Scalar::from_be_bytes(&bytes) {
+                Some(scalar) => prop_assert_eq!(*scalar.to_be_bytes(), bytes),
+                None => prop_assert!(bytes >= ORDER),
+            }
+            prop_assert!(Scalar::from_be_bytes(&ORDER).is_none());
+        }
     }
 }

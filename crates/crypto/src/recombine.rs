@@ -1,8 +1,8 @@
 //! From shares back to the whole: secrets, public keys and signatures.
 //!
-//! Every element given is used. Any `threshold` of them yield the group's value, and more yield the same
-//! as long as all are consistent; fewer yield something well-formed that verifies under no one's
-//! key. So callers verify the result, never trust it for having come out.
+//! Every element given is used. Any `threshold` of them yield the group's value, and more yield the
+//! same as long as all are consistent; fewer yield something well-formed that verifies under no
+//! one's key. So callers verify the result, never trust it for having come out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +98,8 @@ impl Recombiner {
         Ok(Signature::from_sum(&self.weigh(&points)?))
     }
 
-    /// The weighted sum of points on the curve. If some lie outside the subgroup, or are infinite, it is some point.
+    /// The weighted sum of points on the curve. If some lie outside the subgroup, or are infinite,
+    /// it is some point.
     pub(crate) fn weigh(
         &self,
         partials: &[(ShareIndex, &blst_p2_affine)],
@@ -148,4 +149,176 @@ fn in_order<T: Copy>(shares: &[(ShareIndex, T)]) -> Result<Vec<(ShareIndex, T)>,
 
 fn indexes<T>(shares: &[(ShareIndex, T)]) -> Vec<ShareIndex> {
     shares.iter().map(|(index, _)| *index).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+    use crate::bls::verify;
+    use crate::raw::Point;
+    use crate::shares::split;
+
+    fn cluster(threshold: usize, total: usize) -> (SecretKey, Vec<(ShareIndex, SecretKey)>) {
+        let mut rng = ChaCha20Rng::seed_from_u64(7);
+        let secret = SecretKey::generate(&mut rng);
+        let shares = split(&secret, threshold, total, &mut rng).unwrap();
+        (secret, shares)
+    }
+
+    /// Recombines secret, public key and signature from some of the shares.
+    fn assert_recombines(secret: &SecretKey, shares: &[&(ShareIndex, SecretKey)]) {
+        let message = [3; 32];
+        let public: Vec<_> = shares
+            .iter()
+            .map(|(index, share)| (*index, share.public_key()))
+            .collect();
+        let partials: Vec<_> = shares
+            .iter()
+            .map(|(index, share)| (*index, share.sign(&message)))
+            .collect();
+
+        let secrets: Vec<_> = shares
+            .iter()
+            .map(|(index, share)| (*index, share))
+            .collect();
+        assert_eq!(
+            recombine_secret(&secrets).unwrap().to_bytes(),
+            secret.to_bytes()
+        );
+        let public: Vec<_> = public.iter().map(|(index, key)| (*index, key)).collect();
+        assert_eq!(recombine_public(&public).unwrap(), secret.public_key());
+        let partials: Vec<_> = partials
+            .iter()
+            .map(|(index, partial)| (*index, partial))
+            .collect();
+        assert_eq!(
+            Recombiner::new().recombine(&partials).unwrap(),
+            secret.sign(&message)
+        );
+    }
+
+    #[test]
+    fn all_shares_of_a_large_cluster_recombine() {
+        let (secret, shares) = cluster(20, 40);
+        assert_recombines(&secret, &shares.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn fewer_than_threshold_shares_yield_another_key() {
+        let (secret, shares) = cluster(3, 4);
+        let two: Vec<_> = shares[..2]
+            .iter()
+            .map(|(index, share)| (*index, share))
+            .collect();
+        assert_ne!(
+            recombine_secret(&two).unwrap().to_bytes(),
+            secret.to_bytes()
+        );
+    }
+
+    #[test]
+    fn a_repeated_share_is_an_error_everywhere() {
+        let (secret, shares) = cluster(2, 3);
+        let (index, share) = &shares[0];
+        let expected = RecombineError::Duplicate(*index);
+        let (public, partial) = (share.public_key(), secret.sign(&[1; 32]));
+        assert_eq!(
+            recombine_secret(&[(*index, share), (*index, share)]).unwrap_err(),
+            expected
+        );
+        assert_eq!(
+            recombine_public(&[(*index, &public), (*index, &public)]),
+            Err(expected)
+        );
+        assert_eq!(
+            Recombiner::new().recombine(&[(*index, &partial), (*index, &partial)]),
+            Err(expected)
+        );
+    }
+
+    #[test]
+    fn nothing_and_too_much_are_errors() {
+        let partial = cluster(2, 2).0.sign(&[1; 32]);
+        let many: Vec<_> = (0..=MAX_SHARES)
+            .map(|peer| (ShareIndex::from_peer(peer), &partial))
+            .collect();
+        assert_eq!(Recombiner::new().recombine(&[]), Err(RecombineError::Empty));
+        assert_eq!(
+            Recombiner::new().recombine(&many),
+            Err(RecombineError::TooMany(257))
+        );
+    }
+
+    #[test]
+    fn public_keys_that_cancel_out_are_an_error() {
+        // The weights of shares 1 and 2 are 2 and -1.
+        let key = cluster(2, 2).0.public_key();
+        let sum = blst_p1::infinity()
+            .add_affine(key.affine())
+            .add_affine(key.affine());
+        let double = PublicKey::from_sum(&sum).unwrap();
+        let shares = [
+            (ShareIndex::from_peer(0), &key),
+            (ShareIndex::from_peer(1), &double),
+        ];
+        assert_eq!(
+            recombine_public(&shares),
+            Err(RecombineError::Invalid(KeyError::PublicKeyInfinity))
+        );
+    }
+
+    #[test]
+    fn the_cache_stays_bounded_and_forgets_the_set_not_used_for_longest() {
+        let recombiner = Recombiner::new();
+        let set = |first: usize| {
+            vec![
+                ShareIndex::from_peer(first),
+                ShareIndex::from_peer(first + 1),
+            ]
+        };
+        recombiner.coefficients(set(0));
+        for first in 1..Recombiner::CAPACITY + 10 {
+            recombiner.coefficients(set(first));
+            recombiner.coefficients(set(0));
+        }
+        let cache = recombiner.0.lock().unwrap();
+        assert_eq!(cache.sets.len(), Recombiner::CAPACITY);
+        assert!(cache.sets.contains_key(&set(0)) && !cache.sets.contains_key(&set(1)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn any_threshold_shares_in_any_order_recombine(
+            order in Just((0..10_usize).collect::<Vec<_>>()).prop_shuffle(),
+            threshold in 2..8_usize,
+            extra in 0..3_usize,
+        ) {
+            let (secret, shares) = cluster(threshold, 10);
+            let chosen = &order[..threshold + extra];
+            let chosen: Vec<_> = chosen.iter().map(|peer| &shares[*peer]).collect();
+            assert_recombines(&secret, &chosen);
+        }
+    }
+
+    #[test]
+    fn a_recombined_signature_verifies_under_the_group_key() {
+        let (secret, shares) = cluster(7, 10);
+        let partials: Vec<_> = shares[3..]
+            .iter()
+            .map(|(index, share)| (*index, share.sign(&[5; 32])))
+            .collect();
+        let partials: Vec<_> = partials
+            .iter()
+            .map(|(index, partial)| (*index, partial))
+            .collect();
+        let signature = Recombiner::new().recombine(&partials).unwrap();
+        assert!(verify(&secret.public_key(), &[5; 32], &signature));
+    }
 }

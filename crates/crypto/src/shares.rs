@@ -24,7 +24,7 @@ pub enum SplitError {
     },
     /// Fewer shares than are needed to sign, or more than a cluster can have.
     #[error(
-        "{total} shares with threshold {threshold}: the number of shares must be from the threshold to {MAX_SHARES}"
+        "{total} shares with threshold {threshold}: there must be {threshold} to {MAX_SHARES} shares"
     )]
     Total {
         /// The number of shares asked for.
@@ -51,8 +51,8 @@ pub enum SplitError {
 /// Each share and its public key are computed by two independent libraries before any is returned.
 ///
 /// # Errors
-/// When `threshold` is less than 2, `total` less than `threshold` or more than [`MAX_SHARES`], or when the two
-/// libraries disagree.
+/// When `threshold` is less than 2, `total` less than `threshold` or more than [`MAX_SHARES`], or
+/// when the two libraries disagree.
 pub fn split<R: CryptoRng + ?Sized>(
     secret: &SecretKey,
     threshold: usize,
@@ -69,4 +69,66 @@ pub fn split<R: CryptoRng + ?Sized>(
             Ok((index, polynomial.share(index)?))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    fn attempt(threshold: usize, total: usize) -> Result<Vec<(ShareIndex, SecretKey)>, SplitError> {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let secret = SecretKey::generate(&mut rng);
+        split(&secret, threshold, total, &mut rng)
+    }
+
+    #[test]
+    fn thresholds_that_share_nothing_or_cannot_be_met_are_refused() {
+        assert_eq!(
+            attempt(0, 4).unwrap_err(),
+            SplitError::Threshold { threshold: 0 }
+        );
+        assert_eq!(
+            attempt(1, 4).unwrap_err(),
+            SplitError::Threshold { threshold: 1 }
+        );
+        assert_eq!(
+            attempt(5, 4).unwrap_err(),
+            SplitError::Total {
+                total: 4,
+                threshold: 5
+            }
+        );
+        assert_eq!(
+            attempt(3, 257).unwrap_err(),
+            SplitError::Total {
+                total: 257,
+                threshold: 3
+            }
+        );
+    }
+
+    #[test]
+    fn shares_are_numbered_from_one_in_the_order_of_peers() {
+        let numbers: Vec<u16> = attempt(3, 4)
+            .unwrap()
+            .iter()
+            .map(|(index, _)| index.get())
+            .collect();
+        assert_eq!(numbers, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn no_share_is_the_secret() {
+        let secret = SecretKey::generate(&mut ChaCha20Rng::seed_from_u64(1));
+        assert!(
+            attempt(2, 20)
+                .unwrap()
+                .iter()
+                .all(|(_, share)| share.to_bytes() != secret.to_bytes())
+        );
+    }
 }
