@@ -11,5 +11,7 @@
 //! | [`clock`] | wall time that moves like monotonic time |
 //! | [`telemetry`], [`monitoring`] | logs and metrics drawn from outcomes, and the HTTP server that shows them |
 
+pub mod signer;
 pub mod slashing;
 pub mod votes;
+pub mod workers;

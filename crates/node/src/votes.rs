@@ -333,11 +333,14 @@ fn remove(path: &Path) -> Result<(), VoteLogError> {
     })
 }
 
+/// When a record's duty ends, and its bytes.
+type Record = (Timestamp, Vec<u8>);
+
 /// A segment's contents.
 #[derive(Debug, PartialEq)]
 struct SegmentContents {
     complete_since: Timestamp,
-    records: Vec<(Timestamp, Vec<u8>)>,
+    records: Vec<Record>,
 }
 
 /// Reads a segment of this boot; `None` if it is of another one. Half a record at the end is the vote that a dying process did
@@ -356,7 +359,7 @@ fn read_segment(bytes: &[u8], boot: &BootId) -> Option<SegmentContents> {
     })
 }
 
-fn read_record(bytes: &[u8]) -> Option<((Timestamp, Vec<u8>), &[u8])> {
+fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (deadline, rest) = rest.split_first_chunk::<8>()?;
     let (record, rest) =
