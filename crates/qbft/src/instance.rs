@@ -430,7 +430,7 @@ impl<S: Clone> Instance<S> {
     fn may_propose(&self) -> bool {
         self.config.mode == Mode::Voting
             && self.config.leader(self.round.number) == self.config.me
-            && self.round.own.pre_prepare.is_free()
+            && !self.round.own.pre_prepare.is_cast()
             && self.round.owed_proposal.is_none()
     }
 

@@ -136,9 +136,9 @@ impl Slot {
         true
     }
 
-    /// Whether nothing was said yet.
-    pub(crate) fn is_free(self) -> bool {
-        self == Self::Free
+    /// Whether this instance has said something.
+    pub(crate) fn is_cast(self) -> bool {
+        matches!(self, Self::Cast(_))
     }
 
     /// Whether something else than `value` was said.

@@ -418,13 +418,26 @@ mod tests {
     }
 
     #[test]
+    fn of_two_justified_values_the_later_one_is_chosen() {
+        let mut votes = Votes::new(4);
+        let old: Vec<_> = (0..3).map(|source| prepare(source, 1, V)).collect();
+        let new: Vec<_> = (0..3).map(|source| prepare(source, 2, W)).collect();
+        votes.add(&moved(0, 3, Some((1, V))), &old);
+        votes.add(&moved(1, 3, None), &[]);
+        votes.add(&moved(2, 3, None), &[]);
+        assert_eq!(votes.justified_set(3, 3).and_then(|set| set.value), Some(V));
+        votes.add(&moved(3, 3, Some((2, W))), &new);
+        assert_eq!(votes.justified_set(3, 3).and_then(|set| set.value), Some(W));
+    }
+
+    #[test]
     fn a_liars_second_word_cannot_spoil_the_set() {
         let mut votes = Votes::new(4);
         let shown: Vec<_> = (0..3).map(|source| prepare(source, 1, V)).collect();
         votes.add(&moved(0, 2, None), &[]);
         votes.add(&moved(0, 2, Some((1, V))), &shown);
         votes.add(&moved(1, 2, None), &[]);
-        votes.add(&moved(3, 2, Some((1, V))), &shown);
+        votes.add(&moved(3, 2, Some((1, W))), &[]);
         let set = votes.justified_set(2, 3).expect("a quorum");
         assert_eq!(set.value, Some(V));
         assert!(crate::justification::proposal(2, V, &set.messages, 3));

@@ -222,13 +222,13 @@ fn q1_the_first_leader_proposes_when_it_has_started_and_has_a_value() {
         leader_offset: 3,
         ..config()
     };
-    let proposal = sent(MessageKind::PrePrepare, 1, OWN);
+    let proposal = [sent(MessageKind::PrePrepare, 1, OWN)];
     let mut node = Node::new(leader);
     assert_eq!(node.step(Input::Propose(OWN)), []);
-    assert_eq!(node.step(Input::Start), [proposal.clone()]);
+    assert_eq!(node.step(Input::Start), proposal);
     let mut node = Node::new(leader);
     assert_eq!(node.step(Input::Start), []);
-    assert_eq!(node.step(Input::Propose(OWN)), [proposal]);
+    assert_eq!(node.step(Input::Propose(OWN)), proposal);
     assert_eq!(node.step(Input::Propose(V)), [], "the first value counts");
 }
 
@@ -289,6 +289,22 @@ fn q2_an_equivocating_leader_gets_one_prepare_after_a_jump_too() {
         Some(START + Duration::from_secs(2))
     );
     assert_eq!(node.hear_with(propose(2, 2, W), all_moved(2)), []);
+}
+
+#[test]
+fn q2_a_second_proposal_buys_no_time_and_asks_nothing() {
+    let timer = RoundTimer::Increasing {
+        first_extra: Duration::ZERO,
+    };
+    let mut node = Node::new(Config { timer, ..config() });
+    node.step(Input::Start);
+    assert_eq!(node.hear(propose(1, 1, V)), [Output::Validate(V)]);
+    let due = node.instance.deadline();
+    node.now += Duration::from_millis(100);
+    assert_eq!(node.hear(propose(1, 1, W)), []);
+    assert_eq!(node.instance.deadline(), due);
+    assert_eq!(node.verdict(W, true), []);
+    assert_eq!(node.verdict(V, true), [sent(MessageKind::Prepare, 1, V)]);
 }
 
 #[test]
@@ -599,6 +615,21 @@ fn q6_the_round_change_shows_the_latest_certificate() {
     assert_eq!(node.time_out(), expected);
 }
 
+#[test]
+fn q6_prepares_that_came_before_the_round_are_counted_on_moving_to_it() {
+    let mut node = Node::started();
+    for message in prepares(2, V) {
+        assert_eq!(node.hear(message), []);
+    }
+    let expected = [
+        entered(2, RoundChangeReason::Timeout),
+        gave_up(2),
+        prepared(2, V),
+        sent(MessageKind::Commit, 2, V),
+    ];
+    assert_eq!(node.time_out(), expected);
+}
+
 // Q7 Others ahead
 
 #[test]
@@ -860,6 +891,33 @@ fn q10_a_restored_leader_does_not_propose_in_a_round_it_proposed_in() {
         node.hear(propose(0, 1, V)),
         [sent(MessageKind::Prepare, 1, V)],
         "its own, shown to it"
+    );
+}
+
+#[test]
+fn q10_a_restored_leader_may_propose_the_same_again() {
+    let leader = Config {
+        leader_offset: 3,
+        ..config()
+    };
+    let mut node = restored_as(leader, recorded(MessageKind::PrePrepare, 1, OWN));
+    let expected = [sent(MessageKind::PrePrepare, 1, OWN)];
+    assert_eq!(node.step(Input::Propose(OWN)), expected);
+}
+
+#[test]
+fn q10_a_certificate_that_shows_too_little_is_not_restored() {
+    let mut state = recorded(MessageKind::Prepare, 1, V);
+    state.note_prepared(1, V, &prepares(1, V)[..2]);
+    let mut node = restored(state.clone());
+    let expected = [entered(2, RoundChangeReason::Timeout), gave_up(2)];
+    assert_eq!(node.time_out(), expected);
+    state.commits.insert(1, V);
+    let expected = [entered(2, RoundChangeReason::Timeout)];
+    assert_eq!(
+        restored(state).time_out(),
+        expected,
+        "and with a COMMIT we only listen"
     );
 }
 

@@ -194,7 +194,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 }
 
 impl Trouble {
-    fn world(&self) -> World {
+    fn roles(&self) -> Vec<Role> {
         let mut roles = Vec::new();
         for me in 0..self.nodes {
             let mut role = Role::new(me, value(me as u64 + 1));
@@ -215,6 +215,14 @@ impl Trouble {
             }
             roles.push(role);
         }
+        roles
+    }
+
+    fn world(&self) -> World {
+        self.world_of(self.roles())
+    }
+
+    fn world_of(&self, roles: Vec<Role>) -> World {
         let network = Network {
             latency: (
                 Duration::from_millis(1),
@@ -253,28 +261,43 @@ fn a_healthy_network_decides_the_first_leaders_value_in_round_1() {
     }
 }
 
-/// The checks above see what they are there for.
-#[cfg(feature = "faults")]
-#[test]
-fn a_deliberate_mistake_is_noticed() {
-    use flotilla_qbft::Faults;
-
-    let trouble = |seed| Trouble {
+/// A network in which the checks of the world have something to see.
+fn harsh(seed: u64) -> Trouble {
+    Trouble {
         nodes: 4,
         liars: 1,
         loss_percent: 20,
         latency_ms: 600,
         thinks_ms: 0,
         late_inputs: false,
-        crashes: Vec::new(),
+        crashes: (0..4).map(|at| (at, 300 + 100 * at as u64)).collect(),
         seed,
+    }
+}
+
+fn breaks(outcome: Result<(Hash, BTreeSet<u64>), String>, rule: &str) -> bool {
+    outcome.is_err_and(|broken| broken.starts_with(rule))
+}
+
+/// Q10: without the restored votes, processes contradict themselves; with them, none does.
+#[test]
+fn forgotten_votes_are_noticed() {
+    let run = |seed, forgets: bool| {
+        let mut roles = harsh(seed).roles();
+        roles.iter_mut().for_each(|role| role.forgets = forgets);
+        harsh(seed).world_of(roles).run(LIMIT)
     };
-    let faults = Faults {
+    assert!((0..500).any(|seed| breaks(run(seed, true), "one vote")));
+    assert!((0..500).all(|seed| run(seed, false).is_ok()));
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn a_quorum_one_too_low_is_noticed() {
+    let faults = flotilla_qbft::Faults {
         quorum_one_too_low: true,
-        ..Faults::default()
+        ..Default::default()
     };
-    let run = |seed| trouble(seed).world().with_faults(faults).run(LIMIT);
-    let is_broken =
-        |outcome: Result<_, String>| outcome.is_err_and(|it| it.starts_with("agreement"));
-    assert!((0..500).any(|seed| is_broken(run(seed))));
+    let run = |seed| harsh(seed).world().with_faults(faults).run(LIMIT);
+    assert!((0..500).any(|seed| breaks(run(seed), "agreement")));
 }

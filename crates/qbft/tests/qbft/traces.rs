@@ -99,6 +99,9 @@ fn traces_of_the_vectors_replay() {
     }
 }
 
+/// A message of our own and what we showed with it.
+type Echo = (Message<Vec<u8>>, Vec<Message<Vec<u8>>>);
+
 /// One trace being replayed: inputs are fed, everything else is expected in its order.
 struct Replay<'a> {
     name: &'a Value,
@@ -111,7 +114,7 @@ struct Replay<'a> {
     started: bool,
     now: Duration,
     /// Own messages on their way back to us.
-    echoes: VecDeque<(Message<Vec<u8>>, Vec<Message<Vec<u8>>>)>,
+    echoes: VecDeque<Echo>,
 }
 
 impl<'a> Replay<'a> {

@@ -56,6 +56,8 @@ pub(crate) struct Role {
     pub(crate) thinks: Duration,
     /// When it loses its memory, except for its votes.
     pub(crate) crashes_at: Vec<Duration>,
+    /// Whether a crash takes its votes too. A correct process never lets that happen.
+    pub(crate) forgets: bool,
     /// What it never gets to say.
     pub(crate) mute: fn(&Draft) -> bool,
 }
@@ -69,6 +71,7 @@ impl Role {
             accepts: None,
             thinks: Duration::ZERO,
             crashes_at: Vec::new(),
+            forgets: false,
             mute: |_| false,
         }
     }
@@ -295,7 +298,9 @@ impl World {
             },
             self.now,
         );
-        instance.restore(process.votes.clone());
+        if !process.role.forgets {
+            instance.restore(process.votes.clone());
+        }
         process.instance = instance;
         process.decision = None;
         process.armed = (0, None);
