@@ -374,3 +374,196 @@ fn frame(own: Option<&[u8]>, justification: &[QbftMessage], values: &[Enveloped]
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use flotilla_types::Slot;
+    use prost::Message as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::core;
+    use crate::testing::{Cluster, DUTY, chain, identities, noon, prepare, publics, round_change};
+
+    /// A node that has heard nothing yet.
+    fn listener() -> Codec {
+        Codec::new(publics(&identities(4)))
+    }
+
+    fn hear(codec: &Codec, bytes: &[u8]) -> Result<Verified<ConsensusMessage>, Reject> {
+        codec.decode(bytes, noon(DUTY.slot), &chain())
+    }
+
+    /// A message of peer 0 with three justifications, changed through other code than the one tested.
+    fn changed(change: impl FnOnce(&mut core::QbftConsensusMsg)) -> Vec<u8> {
+        let cluster = Cluster::new();
+        let value = cluster.value(1);
+        let sealed = cluster.say(0, round_change(&value, cluster.prepares(0..3, &value)));
+        let mut message = core::QbftConsensusMsg::decode(sealed.bytes).unwrap();
+        change(&mut message);
+        message.encode_to_vec()
+    }
+
+    #[test]
+    fn a_message_is_heard_as_it_was_said() {
+        let cluster = Cluster::new();
+        let value = cluster.value(1);
+        let sealed = cluster.say(3, round_change(&value, cluster.prepares(0..3, &value)));
+        let codec = listener();
+        assert_eq!(hear(&codec, &sealed.bytes), Ok(sealed.message.clone()));
+        assert_eq!(hear(&codec, &sealed.bytes), Ok(sealed.message), "from memory");
+    }
+
+    #[test]
+    fn a_statement_of_a_newer_peer_is_shown_to_others_with_the_fields_we_do_not_know() {
+        let cluster = Cluster::new();
+        let value = cluster.value(1);
+        let drafts: Vec<_> = (0..3).map(|author| (author, prepare(&value).draft)).collect();
+        let newer = drafts.iter().map(|(author, draft)| {
+            let statement = Statement::draft(DUTY, PeerIndex::new(*author), draft);
+            let extended = [statement.encode(&[]), vec![0xa0, 0x06, 7]].concat();
+            let extended = Statement::read(&extended).unwrap();
+            let seal = extended.encode(&cluster.keys[*author].sign(&extended.signing_root()));
+            listener().signed(&seal).unwrap().into_inner().1
+        });
+        let sealed = cluster.say(3, round_change(&value, newer.collect()));
+        let heard = hear(&listener(), &sealed.bytes).unwrap();
+        assert!(heard.justification.iter().all(|statement| statement.seal.ends_with(&[0xa0, 0x06, 7])));
+    }
+
+    #[test]
+    fn a_message_in_two_parts_is_one_message() {
+        let cluster = Cluster::new();
+        let value = cluster.value(1);
+        let sealed = cluster.say(1, prepare(&value));
+        let seal = &sealed.message.message.seal;
+        let mut parts = Vec::new();
+        let fields: Vec<_> = fields(seal).map(|field| field.unwrap().raw.to_vec()).collect();
+        put_message_field(&mut parts, number::MESSAGE, &fields[..3].concat());
+        parts.extend_from_slice(&sealed.bytes[sealed.bytes.len() - value_field(&cluster, &value).len()..]);
+        put_message_field(&mut parts, number::MESSAGE, &fields[3..].concat());
+        assert_eq!(hear(&listener(), &parts), Ok(sealed.message));
+    }
+
+    fn value_field(cluster: &Cluster, value: &Value) -> Vec<u8> {
+        let mut field = Vec::new();
+        put_message_field(&mut field, number::VALUE, &cluster.codec.values.envelope(value).envelope);
+        field
+    }
+
+    #[test]
+    fn a_justification_for_another_duty_is_refused() {
+        let cluster = Cluster::new();
+        let value = cluster.value(1);
+        let mut other = prepare(&value);
+        other.duty = Duty::attester(Slot(41));
+        let other = cluster.say(1, other).message.into_inner().message;
+        let mut bytes = changed(|message| message.justification.clear());
+        put_message_field(&mut bytes, number::JUSTIFICATION, &other.seal);
+        let reason = Box::new(Reject::ForeignDuty { found: Duty::attester(Slot(41)), expected: DUTY });
+        assert_eq!(hear(&listener(), &bytes), Err(Reject::Justification { place: 0, reason }));
+    }
+
+    #[test]
+    fn a_justification_its_author_did_not_sign_is_refused() {
+        let bytes = changed(|message| message.justification[1].round = 9);
+        let reason = Box::new(Reject::BadSignature { author: PeerIndex::new(1) });
+        assert_eq!(hear(&listener(), &bytes), Err(Reject::Justification { place: 1, reason }));
+    }
+
+    #[test]
+    fn more_justifications_or_values_than_allowed_are_refused() {
+        let many = |count: usize| changed(|message| message.justification = vec![message.justification[0].clone(); count]);
+        assert!(hear(&listener(), &many(8)).is_ok());
+        assert_eq!(hear(&listener(), &many(9)), Err(Reject::TooManyJustifications { limit: 8 }));
+        assert_eq!(hear(&listener(), &many(90)), Err(Reject::TooManyJustifications { limit: 8 }));
+        let values = |count: usize| changed(|message| message.values = vec![message.values[0].clone(); count]);
+        assert!(hear(&listener(), &values(8)).is_ok());
+        assert_eq!(hear(&listener(), &values(9)), Err(Reject::TooManyValues { limit: 8 }));
+    }
+
+    #[test]
+    fn values_nobody_refers_to_are_dropped() {
+        let cluster = Cluster::new();
+        let unused = value_field(&cluster, &cluster.value(2));
+        let bytes = [changed(|_| ()), unused].concat();
+        let codec = listener();
+        assert_eq!(hear(&codec, &bytes).unwrap().values, [cluster.value(1)]);
+        assert_eq!(hear(&codec, &changed(|message| message.values.clear())), Err(missing(&cluster.value(1))));
+    }
+
+    fn missing(value: &Value) -> Reject {
+        Reject::MissingValue(Root(value.hash))
+    }
+
+    #[test]
+    fn distant_and_old_duties_are_refused() {
+        let bytes = changed(|_| ());
+        let at = |slot| listener().decode(&bytes, noon(slot), &chain()).map_err(|reject| reject.label());
+        assert!(at(Slot(40 + 31)).is_ok());
+        assert_eq!(at(Slot(40 + 33)), Err("expired"));
+        let mut ahead = prepare(&Cluster::new().value(1));
+        ahead.duty = Duty::attester(Slot(96 + 32));
+        let bytes = Cluster::new().say(0, ahead).bytes;
+        assert_eq!(hear(&listener(), &bytes).map_err(|reject| reject.label()), Err("too_far_ahead"));
+    }
+
+    #[test]
+    fn kinds_without_agreement_are_told_from_kinds_to_come() {
+        let of_kind = |kind| {
+            let cluster = Cluster::new();
+            let mut draft = prepare(&cluster.value(1));
+            draft.duty.kind = kind;
+            hear(&listener(), &cluster.say(0, draft).bytes)
+        };
+        assert_eq!(of_kind(DutyKind::Proposer), Err(Reject::UnsupportedKind(DutyKind::Proposer)));
+        assert_eq!(of_kind(DutyKind::Exit), Err(Reject::NoAgreement(DutyKind::Exit)));
+    }
+
+    #[test]
+    fn a_draft_without_its_value_or_under_a_foreign_key_is_not_sealed() {
+        let cluster = Cluster::new();
+        let value = cluster.value(1);
+        let mut draft = prepare(&value);
+        draft.values.clear();
+        let error = cluster.codec.seal(draft, PeerIndex::new(0), &cluster.keys[0]).unwrap_err();
+        assert_eq!(error, SealError::MissingValue(Root(value.hash)));
+        let error = cluster.codec.seal(prepare(&value), PeerIndex::new(0), &cluster.keys[1]).unwrap_err();
+        assert_eq!(error, SealError::Statement(Reject::BadSignature { author: PeerIndex::new(0) }));
+    }
+
+    #[test]
+    fn a_value_under_a_wrong_hash_is_not_sent() {
+        let cluster = Cluster::new();
+        let lie = Value { hash: [9; 32], ..cluster.value(1) };
+        let error = cluster.codec.seal(prepare(&lie), PeerIndex::new(0), &cluster.keys[0]).unwrap_err();
+        assert!(matches!(error, SealError::ForeignHash { .. }), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = hear(&listener(), &bytes);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_message_with_one_byte_changed_is_refused_or_says_the_same(place: prop::sample::Index, byte: u8) {
+            let cluster = Cluster::new();
+            let sealed = cluster.say(0, prepare(&cluster.value(1)));
+            let mut bytes = sealed.bytes.to_vec();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            if let Ok(heard) = hear(&listener(), &bytes) {
+                let (heard, said) = (heard.into_inner(), sealed.message.into_inner());
+                prop_assert_eq!((heard.duty, heard.values), (said.duty, said.values));
+                prop_assert_eq!(QbftMessage { seal: said.message.seal.clone(), ..heard.message }, said.message);
+            }
+        }
+    }
+}

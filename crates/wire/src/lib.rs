@@ -16,12 +16,18 @@
 pub mod consensus;
 mod fields;
 pub mod hash;
+pub mod peer_info;
 #[doc(hidden)]
 pub mod proto;
 mod recent;
 mod reject;
+pub mod signatures;
 mod statement;
+#[cfg(test)]
+mod testing;
 mod values;
+mod version;
+pub mod votes;
 
 pub use reject::Reject;
 pub use values::value_hash;

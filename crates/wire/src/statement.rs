@@ -303,7 +303,7 @@ mod tests {
             };
             let bytes = message.encode_to_vec();
             let statement = Statement::read(&bytes).unwrap();
-            prop_assert_eq!(statement.encode(&signature), bytes);
+            prop_assert_eq!(&statement.encode(&signature), &bytes);
             prop_assert_eq!(statement.kind, kind);
             prop_assert_eq!(statement.duty.kind, duty_kind);
             let unsigned = core::QbftMsg { signature: Vec::new(), ..message };

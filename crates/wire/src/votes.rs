@@ -173,3 +173,106 @@ fn sum<const BYTES: usize>(bytes: &[u8]) -> [u8; BYTES] {
     sum.copy_from_slice(&sha256(bytes)[..BYTES]);
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{Cluster, DUTY, prepare, round_change};
+
+    const ME: usize = 2;
+
+    /// A log of a PREPARE, the certificate it became part of, and a ROUND-CHANGE.
+    fn records(cluster: &Cluster) -> Vec<Vec<u8>> {
+        let value = cluster.value(1);
+        let certificate = cluster.prepares(0..3, &value);
+        vec![
+            sent(&cluster.say(ME, prepare(&value))),
+            prepared(&cluster.codec, &value, &certificate).unwrap(),
+            sent(&cluster.say(ME, round_change(&value, certificate))),
+        ]
+    }
+
+    fn read(log: &[u8]) -> Result<Log, LogError> {
+        decode(log, &Cluster::new().codec, PeerIndex::new(ME))
+    }
+
+    #[test]
+    fn votes_come_back_as_they_were_logged() {
+        let cluster = Cluster::new();
+        let log = read(&records(&cluster).concat()).unwrap();
+        let value = cluster.value(1);
+        let certificate = cluster.prepares(0..3, &value);
+        assert_eq!(log.votes.len(), 3);
+        let LoggedVote::Sent(first) = &log.votes[0] else { panic!("{:?}", log.votes[0]) };
+        assert_eq!(*first, cluster.say(ME, prepare(&value)).message);
+        let LoggedVote::Prepared { duty, round, value: kept, certificate: statements } = &log.votes[1] else {
+            panic!("{:?}", log.votes[1])
+        };
+        assert_eq!((*duty, *round, kept, &**statements), (DUTY, 1, &value, &certificate));
+        let LoggedVote::Sent(last) = &log.votes[2] else { panic!("{:?}", log.votes[2]) };
+        assert_eq!(last.justification, certificate);
+    }
+
+    #[test]
+    fn an_empty_log_is_one() {
+        let log = read(&[]).unwrap();
+        assert_eq!((log.votes.len(), log.length), (0, 0));
+    }
+
+    #[test]
+    fn messages_of_others_and_unknown_kinds_are_refused() {
+        let cluster = Cluster::new();
+        let foreign = sent(&cluster.say(0, prepare(&cluster.value(1))));
+        assert_eq!(read(&foreign).unwrap_err().problem, LogProblem::ForeignAuthor(0));
+        assert_eq!(read(&record(9, &[])).unwrap_err().problem, LogProblem::Kind(9));
+    }
+
+    #[test]
+    fn a_certificate_is_a_quorum_of_prepares() {
+        let cluster = Cluster::new();
+        let value = cluster.value(1);
+        let problem = |statements: &[QbftMessage]| {
+            read(&prepared(&cluster.codec, &value, statements).unwrap()).unwrap_err().problem
+        };
+        assert!(matches!(problem(&cluster.prepares(0..2, &value)), LogProblem::Certificate(_)));
+        assert!(matches!(problem(&cluster.prepares([0, 1, 1], &value)), LogProblem::Certificate(_)));
+        let change = cluster.say(3, round_change(&value, Vec::new())).message.into_inner().message;
+        let mixed = [cluster.prepares(0..2, &value), vec![change]].concat();
+        assert!(matches!(problem(&mixed), LogProblem::Certificate(_)));
+        assert!(matches!(problem(&[]), LogProblem::Message(_)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_crash_in_an_append_loses_that_record_only(cut: prop::sample::Index) {
+            let records = records(&Cluster::new());
+            let whole = records.concat();
+            let cut = cut.index(whole.len());
+            let log = read(&whole[..cut]).unwrap();
+            let ends = records.iter().scan(0, |end, record| { *end += record.len(); Some(*end) });
+            let kept: Vec<usize> = ends.filter(|end| *end <= cut).collect();
+            prop_assert_eq!(log.votes.len(), kept.len());
+            prop_assert_eq!(log.length, kept.last().copied().unwrap_or(0));
+        }
+
+        #[test]
+        fn a_damaged_byte_is_an_error(place: prop::sample::Index, by in 1u8..) {
+            let mut log = records(&Cluster::new()).concat();
+            let place = place.index(log.len());
+            log[place] ^= by;
+            prop_assert!(read(&log).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(kind in 0u8..3, bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = read(&bytes);
+            let _ = read(&record(kind, &bytes));
+        }
+    }
+}
