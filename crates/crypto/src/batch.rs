@@ -96,11 +96,6 @@ impl Batch {
     /// Whether all signatures in `range` are valid.
     pub(crate) fn is_valid(&mut self, range: std::ops::Range<usize>) -> bool {
         let (keys, signatures) = (&self.keys[range.clone()], &self.signatures[range.clone()]);
-        // An aggregate of nothing is infinity, the one signature in our types that multiplications
-        // do not take.
-        if signatures.contains(&blst_p2_affine::default()) {
-            return false;
-        }
         match &mut self.randomness {
             Randomness::Generator(rng) if range.len() > 1 => {
                 let coefficients: Vec<u8> = range.flat_map(|_| coefficient(rng)).collect();

@@ -15,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// checks membership in the prime-order subgroup.
 pub(crate) trait Point: Copy {
     /// The normalised form, in which points are stored and decoded.
-    type Affine: Copy;
+    type Affine: Copy + Default + PartialEq;
 
     /// The neutral element, "the point at infinity".
     fn infinity() -> Self;
@@ -34,18 +34,33 @@ pub(crate) trait Point: Copy {
     fn multiply(self, scalar: &[u8; 32]) -> Self;
     /// Whether this is the neutral element.
     fn is_infinity(&self) -> bool;
-    /// Whether the point belongs to the prime-order subgroup.
+    /// Whether this is a point of the curve and belongs to the prime-order subgroup.
     fn in_subgroup(point: &Self::Affine) -> bool;
-    /// The sum of `scalars[i] * points[i]`, in variable time: not for secrets.
+    /// The sum of `scalars[i] * points[i]`, in variable time: not for secrets. `scalars` holds one
+    /// little-endian number of `scalar_bytes` bytes per point.
     ///
-    /// `scalars` holds one little-endian number of `scalar_bytes` bytes per point. The points must
-    /// not be infinite; if some lie outside the subgroup the result is some point of the curve.
-    fn sum_of_products(points: &[Self::Affine], scalars: &[u8], scalar_bytes: usize) -> Self;
+    /// The sum of points outside the subgroup need not be right, nor even a point of the curve.
+    fn sum_of_products(points: &[Self::Affine], scalars: &[u8], scalar_bytes: usize) -> Self {
+        let infinity = Self::Affine::default();
+        if !points.contains(&infinity) {
+            return Self::sum_of_finite_products(points, scalars, scalar_bytes);
+        }
+        let (points, scalars): (Vec<Self::Affine>, Vec<&[u8]>) = points
+            .iter()
+            .zip(scalars.chunks_exact(scalar_bytes))
+            .filter(|(point, _)| **point != infinity)
+            .unzip();
+        Self::sum_of_finite_products(&points, &scalars.concat(), scalar_bytes)
+    }
+
+    /// The same without infinite points, which blst's tables do not take: they divide by Z.
+    fn sum_of_finite_products(points: &[Self::Affine], scalars: &[u8], scalar_bytes: usize)
+    -> Self;
 }
 
 macro_rules! impl_point {
     ($point:ty, $affine:ty, $to_affine:ident, $add:ident, $add_affine:ident, $double:ident,
-     $cneg:ident, $mult:ident, $is_inf:ident, $in_group:ident, $pippenger:ident,
+     $cneg:ident, $mult:ident, $is_inf:ident, $on_curve:ident, $in_group:ident, $pippenger:ident,
      $scratch:ident) => {
         impl Point for $point {
             type Affine = $affine;
@@ -104,10 +119,14 @@ macro_rules! impl_point {
 
             fn in_subgroup(point: &$affine) -> bool {
                 // SAFETY: the pointer comes from a live reference.
-                unsafe { blst::$in_group(point) }
+                unsafe { blst::$on_curve(point) && blst::$in_group(point) }
             }
 
-            fn sum_of_products(points: &[$affine], scalars: &[u8], scalar_bytes: usize) -> Self {
+            fn sum_of_finite_products(
+                points: &[$affine],
+                scalars: &[u8],
+                scalar_bytes: usize,
+            ) -> Self {
                 assert_eq!(
                     points.len() * scalar_bytes,
                     scalars.len(),
@@ -152,6 +171,7 @@ impl_point!(
     blst_p1_cneg,
     blst_p1_mult,
     blst_p1_is_inf,
+    blst_p1_affine_on_curve,
     blst_p1_affine_in_g1,
     blst_p1s_mult_pippenger,
     blst_p1s_mult_pippenger_scratch_sizeof
@@ -166,6 +186,7 @@ impl_point!(
     blst_p2_cneg,
     blst_p2_mult,
     blst_p2_is_inf,
+    blst_p2_affine_on_curve,
     blst_p2_affine_in_g2,
     blst_p2s_mult_pippenger,
     blst_p2s_mult_pippenger_scratch_sizeof
@@ -315,6 +336,11 @@ mod tests {
         assert_eq!(generator.add(&zero), generator);
         assert!(zero.double().is_infinity() && zero.add(&zero).is_infinity());
         assert!(P::sum_of_products(&[], &[], 8).is_infinity());
+        let points = [one, P::Affine::default(), one];
+        assert_eq!(
+            P::sum_of_products(&points, &[1, 7, 1], 1),
+            generator.double()
+        );
     }
 
     #[test]

@@ -65,8 +65,11 @@ pub fn recombine_public(shares: &[(ShareIndex, &PublicKey)]) -> Result<PublicKey
 ///
 /// A cluster meets few sets: usually the fastest `threshold` peers. At most
 /// [`Recombiner::CAPACITY`] sets are kept; then the one not used for longest makes room.
-#[derive(Debug, Default)]
-pub struct Recombiner(Mutex<Cache>);
+#[derive(Debug)]
+pub struct Recombiner {
+    coefficients: fn(&[ShareIndex]) -> Coefficients,
+    cache: Mutex<Cache>,
+}
 
 #[derive(Debug, Default)]
 struct Cache {
@@ -80,7 +83,19 @@ impl Recombiner {
 
     /// An empty one.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            coefficients: Coefficients::new,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// One that always multiplies by full scalars: slower, with the same results. It is the
+    /// yardstick of tests and benches.
+    pub fn naive() -> Self {
+        Self {
+            coefficients: Coefficients::scalar,
+            cache: Mutex::default(),
+        }
     }
 
     /// The signature whose partial signatures these are, not verified.
@@ -98,20 +113,19 @@ impl Recombiner {
         Ok(Signature::from_sum(&self.weigh(&points)?))
     }
 
-    /// The weighted sum of points on the curve. If some lie outside the subgroup, or are infinite,
-    /// it is some point.
+    /// The weighted sum of points of the curve. If some lie outside the subgroup, so may the sum.
     pub(crate) fn weigh(
         &self,
         partials: &[(ShareIndex, &blst_p2_affine)],
     ) -> Result<blst_p2, RecombineError> {
         let partials = in_order(partials)?;
         let points: Vec<blst_p2_affine> = partials.iter().map(|(_, point)| **point).collect();
-        Ok(self.coefficients(indexes(&partials)).weigh(&points))
+        Ok(self.coefficients_of(indexes(&partials)).weigh(&points))
     }
 
-    fn coefficients(&self, set: Vec<ShareIndex>) -> Arc<Coefficients> {
+    fn coefficients_of(&self, set: Vec<ShareIndex>) -> Arc<Coefficients> {
         // The cache is valid between any two statements, so a panic elsewhere does not spoil it.
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.uses += 1;
         let now = cache.uses;
         if let Some((last_use, coefficients)) = cache.sets.get_mut(&set) {
@@ -126,9 +140,15 @@ impl Recombiner {
                 .map(|(set, _)| set.clone());
             oldest.and_then(|oldest| cache.sets.remove(&oldest));
         }
-        let coefficients = Arc::new(Coefficients::new(&set));
+        let coefficients = Arc::new((self.coefficients)(&set));
         cache.sets.insert(set, (now, Arc::clone(&coefficients)));
         coefficients
+    }
+}
+
+impl Default for Recombiner {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -196,10 +216,12 @@ mod tests {
             .iter()
             .map(|(index, partial)| (*index, partial))
             .collect();
-        assert_eq!(
-            Recombiner::new().recombine(&partials).unwrap(),
-            secret.sign(&message)
-        );
+        for recombiner in [Recombiner::new(), Recombiner::naive()] {
+            assert_eq!(
+                recombiner.recombine(&partials).unwrap(),
+                secret.sign(&message)
+            );
+        }
     }
 
     #[test]
@@ -281,12 +303,12 @@ mod tests {
                 ShareIndex::from_peer(first + 1),
             ]
         };
-        recombiner.coefficients(set(0));
+        recombiner.coefficients_of(set(0));
         for first in 1..Recombiner::CAPACITY + 10 {
-            recombiner.coefficients(set(first));
-            recombiner.coefficients(set(0));
+            recombiner.coefficients_of(set(first));
+            recombiner.coefficients_of(set(0));
         }
-        let cache = recombiner.0.lock().unwrap();
+        let cache = recombiner.cache.lock().unwrap();
         assert_eq!(cache.sets.len(), Recombiner::CAPACITY);
         assert!(cache.sets.contains_key(&set(0)) && !cache.sets.contains_key(&set(1)));
     }
