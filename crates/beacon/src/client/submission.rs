@@ -1,0 +1,375 @@
+//! Submissions: to all endpoints at once, counted per item.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use flotilla_types::{Attestation, SingleAttestation};
+use reqwest::Client;
+use serde::Deserialize;
+use tokio::task::JoinSet;
+
+use super::{
+    endpoint::{Call, Endpoint, Refusal},
+    error::{Failure, Reason, excerpt, write_failures},
+    observer::Observer,
+};
+
+/// What some nodes say instead of accepting an attestation once more. It is in their pool, which is what we want.
+const KNOWN: &str = "PriorAttestationKnown";
+
+/// Attestations of one fork, in the shape the fork's submissions have.
+#[derive(Clone, Copy, Debug)]
+pub enum AttestationBatch<'a> {
+    /// From Electra on.
+    Single(&'a [SingleAttestation]),
+    /// Before Electra.
+    Whole(&'a [Attestation]),
+}
+
+impl AttestationBatch<'_> {
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Single(list) => list.len(),
+            Self::Whole(list) => list.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn to_json(self) -> String {
+        let json = match self {
+            Self::Single(list) => serde_json::to_string(list),
+            Self::Whole(list) => serde_json::to_string(list),
+        };
+        json.expect("attestations have text keys and plain values")
+    }
+}
+
+impl<'a> From<&'a [SingleAttestation]> for AttestationBatch<'a> {
+    fn from(list: &'a [SingleAttestation]) -> Self {
+        Self::Single(list)
+    }
+}
+
+impl<'a> From<&'a Vec<SingleAttestation>> for AttestationBatch<'a> {
+    fn from(list: &'a Vec<SingleAttestation>) -> Self {
+        Self::Single(list)
+    }
+}
+
+impl<'a> From<&'a [Attestation]> for AttestationBatch<'a> {
+    fn from(list: &'a [Attestation]) -> Self {
+        Self::Whole(list)
+    }
+}
+
+impl<'a> From<&'a Vec<Attestation>> for AttestationBatch<'a> {
+    fn from(list: &'a Vec<Attestation>) -> Self {
+        Self::Whole(list)
+    }
+}
+
+/// One endpoint's refusal of one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The endpoint, without credentials.
+    pub endpoint: String,
+    /// What it said, shortened.
+    pub message: String,
+}
+
+/// Items that no endpoint accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmitError {
+    /// How many items were submitted.
+    pub total: usize,
+    /// Positions accepted by no endpoint, ascending. Never empty.
+    pub unaccepted: Vec<usize>,
+    /// What endpoints said about single items, by position.
+    pub rejections: BTreeMap<usize, Vec<Rejection>>,
+    /// Endpoints that failed or refused as a whole.
+    pub failures: Vec<Failure>,
+}
+
+impl fmt::Display for SubmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} not accepted: ",
+            self.unaccepted.len(),
+            self.total
+        )?;
+        write_failures(f, &self.failures)?;
+        let first = self
+            .rejections
+            .iter()
+            .find_map(|(position, list)| Some((position, list.first()?)));
+        let Some((position, rejection)) = first else {
+            return Ok(());
+        };
+        let separator = if self.failures.is_empty() { "" } else { "; " };
+        write!(
+            f,
+            "{separator}item {position} by {}: {}",
+            rejection.endpoint, rejection.message
+        )?;
+        match self.rejections.len() {
+            1 => Ok(()),
+            items => write!(f, " (and {} more)", items - 1),
+        }
+    }
+}
+
+impl std::error::Error for SubmitError {}
+
+/// The body of a refusal that names items (Beacon API, `IndexedError`).
+#[derive(Deserialize)]
+struct IndexedError {
+    failures: Vec<IndexedFailure>,
+}
+
+#[derive(Deserialize)]
+struct IndexedFailure {
+    #[serde(deserialize_with = "position")]
+    index: u64,
+    #[serde(default)]
+    message: String,
+}
+
+/// The API says a number; some nodes have sent text.
+fn position<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Position {
+        Number(u64),
+        Text(flotilla_types::Slot),
+    }
+    Ok(match Position::deserialize(deserializer)? {
+        Position::Number(number) => number,
+        Position::Text(number) => number.0,
+    })
+}
+
+/// What is known of a submission so far.
+struct Tally {
+    total: usize,
+    open: BTreeSet<usize>,
+    rejections: BTreeMap<usize, Vec<Rejection>>,
+    failures: Vec<Failure>,
+}
+
+impl Tally {
+    fn new(total: usize) -> Self {
+        Self {
+            total,
+            open: (0..total).collect(),
+            rejections: BTreeMap::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Takes in one endpoint's answer. A 400 that names items means that the others were accepted (Beacon API).
+    fn add(&mut self, result: Result<(), Refusal>) {
+        let Err(Refusal { failure, body }) = result else {
+            return self.open.clear();
+        };
+        let rejected = matches!(failure.reason, Reason::Status { status: 400, .. });
+        match serde_json::from_slice::<IndexedError>(&body) {
+            Ok(error) if rejected && !error.failures.is_empty() => {
+                self.add_indexed(&failure.endpoint, &error.failures)
+            }
+            _ if rejected && self.total == 1 && contains(&body, KNOWN) => self.open.clear(),
+            _ => self.failures.push(failure),
+        }
+    }
+
+    fn add_indexed(&mut self, endpoint: &str, failures: &[IndexedFailure]) {
+        let mut refused = BTreeSet::new();
+        for failure in failures
+            .iter()
+            .filter(|failure| !failure.message.contains(KNOWN))
+        {
+            // A position past the end tells nothing about our items.
+            let Some(position) = usize::try_from(failure.index)
+                .ok()
+                .filter(|&at| at < self.total)
+            else {
+                continue;
+            };
+            if refused.insert(position) {
+                let (endpoint, message) =
+                    (endpoint.to_owned(), excerpt(failure.message.as_bytes()));
+                self.rejections
+                    .entry(position)
+                    .or_default()
+                    .push(Rejection { endpoint, message });
+            }
+        }
+        self.open.retain(|position| refused.contains(position));
+    }
+
+    fn into_result(mut self) -> Result<(), SubmitError> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        self.rejections
+            .retain(|position, _| self.open.contains(position));
+        let Self {
+            total,
+            open,
+            rejections,
+            failures,
+        } = self;
+        Err(SubmitError {
+            total,
+            unaccepted: open.into_iter().collect(),
+            rejections,
+            failures,
+        })
+    }
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    body.windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+/// Sends to all endpoints; returns as soon as every item is accepted by one.
+pub(super) async fn submit(
+    endpoints: &[Arc<Endpoint>],
+    client: &Client,
+    observer: Option<&Arc<dyn Observer>>,
+    call: Arc<Call>,
+    total: usize,
+) -> Result<(), SubmitError> {
+    let mut tasks = JoinSet::new();
+    for endpoint in endpoints {
+        let (endpoint, client, observer, call) = (
+            endpoint.clone(),
+            client.clone(),
+            observer.cloned(),
+            call.clone(),
+        );
+        tasks.spawn(async move {
+            endpoint
+                .ask(&client, observer.as_deref(), &call, |_| Ok(()))
+                .await
+        });
+    }
+    let mut tally = Tally::new(total);
+    while let Some(joined) = tasks.join_next().await {
+        // A task can only fail to join by a panic, which the runtime has reported; it accepted nothing.
+        if let Ok(result) = joined {
+            tally.add(result);
+        }
+        if tally.open.is_empty() {
+            tasks.detach_all();
+            return Ok(());
+        }
+    }
+    tally.into_result()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn refusal(endpoint: &str, status: u16, body: &str) -> Result<(), Refusal> {
+        let reason = Reason::Status {
+            status,
+            body: body.to_owned(),
+        };
+        let failure = Failure {
+            endpoint: endpoint.into(),
+            method: "POST",
+            path: "/pool".into(),
+            reason,
+        };
+        Err(Refusal {
+            failure,
+            body: body.as_bytes().to_vec(),
+        })
+    }
+
+    fn result(total: usize, answers: Vec<Result<(), Refusal>>) -> Result<(), SubmitError> {
+        let mut tally = Tally::new(total);
+        answers.into_iter().for_each(|answer| tally.add(answer));
+        tally.into_result()
+    }
+
+    #[test]
+    fn one_endpoint_that_accepts_all_is_enough() {
+        assert_eq!(result(3, vec![refusal("one", 503, ""), Ok(())]), Ok(()));
+    }
+
+    #[test]
+    fn items_accepted_by_different_endpoints_add_up() {
+        let (first, second) = (
+            r#"{"failures":[{"index":0,"message":"bad"}]}"#,
+            r#"{"failures":[{"index":"2"}]}"#,
+        );
+        assert_eq!(
+            result(
+                3,
+                vec![refusal("one", 400, first), refusal("two", 400, second)]
+            ),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn items_refused_everywhere_are_told_with_what_was_said() {
+        let body = r#"{"code":400,"message":"some failed","failures":[{"index":1,"message":"unknown head"}]}"#;
+        let error =
+            result(3, vec![refusal("one", 400, body), refusal("two", 502, "")]).unwrap_err();
+        assert_eq!(error.unaccepted, [1]);
+        let text = "1 of 3 not accepted: POST two/pool: status 502; item 1 by one: unknown head";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn what_a_node_knows_already_is_accepted() {
+        let body = r#"{"failures":[{"index":0,"message":"PriorAttestationKnown { .. }"}]}"#;
+        assert_eq!(result(2, vec![refusal("one", 400, body)]), Ok(()));
+        let flat = r#"{"code":400,"message":"PriorAttestationKnown"}"#;
+        assert_eq!(result(1, vec![refusal("one", 400, flat)]), Ok(()));
+        assert!(
+            result(2, vec![refusal("one", 400, flat)]).is_err(),
+            "of several it does not say which"
+        );
+    }
+
+    #[test]
+    fn a_refusal_without_items_accepts_nothing() {
+        for body in [
+            "",
+            "{}",
+            r#"{"failures":[]}"#,
+            r#"{"failures":[{"index":-1}]}"#,
+            "<html>",
+        ] {
+            assert_eq!(
+                result(2, vec![refusal("one", 400, body)])
+                    .unwrap_err()
+                    .unaccepted,
+                [0, 1],
+                "{body}"
+            );
+        }
+        let named = r#"{"failures":[{"index":0}]}"#;
+        assert_eq!(
+            result(2, vec![refusal("one", 500, named)])
+                .unwrap_err()
+                .unaccepted,
+            [0, 1]
+        );
+    }
+}
