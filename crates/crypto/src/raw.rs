@@ -350,6 +350,19 @@ mod tests {
     }
 
     #[test]
+    fn coordinates_off_the_curve_are_in_no_subgroup() {
+        let (key, signature) = (generator().to_affine(), signature_generator().to_affine());
+        assert!(!blst_p1::in_subgroup(&blst_p1_affine {
+            x: key.y,
+            y: key.x
+        }));
+        assert!(!blst_p2::in_subgroup(&blst_p2_affine {
+            x: signature.y,
+            y: signature.x
+        }));
+    }
+
+    #[test]
     #[should_panic(expected = "one scalar for each point")]
     fn a_scalar_too_few_is_refused_before_blst_reads_past_it() {
         let _ = blst_p1::sum_of_products(&points(generator(), 2), &[0; 15], 8);
