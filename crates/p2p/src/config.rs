@@ -93,7 +93,8 @@ pub struct Limits {
     pub receive_timeout: Duration,
     /// Time between pings on a connection.
     pub ping_interval: Duration,
-    /// A connection on which no ping came back for this long is closed.
+    /// A connection on which no ping came back for this long is closed. Less than `send_timeout`,
+    /// so that messages to a peer that stopped wait for the next connection instead of failing.
     pub dead_after: Duration,
 }
 
@@ -111,7 +112,7 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(7),
             receive_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(2),
-            dead_after: Duration::from_secs(8),
+            dead_after: Duration::from_secs(6),
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    convert::Infallible,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
@@ -44,9 +43,9 @@ const WATCH: Duration = Duration::from_secs(1);
 /// Pings beyond this many waiting events are left out.
 const MOST_WAITING: usize = 64;
 
-/// A running network: start it, keep the [`Handle`].
+/// The beginning of every network; what runs is reached through its [`Handle`].
 #[derive(Debug)]
-pub struct Network(Infallible);
+pub enum Network {}
 
 impl Network {
     /// Starts listening and dialling in a task of the current Tokio runtime.

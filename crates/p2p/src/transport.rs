@@ -42,8 +42,13 @@ impl Path {
 
 /// The transport of one identity.
 pub(crate) fn new(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
-    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
-    let resolved = dns::tokio::Transport::system(tcp).map_err(Error::Transport)?;
+    let tcp = || tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+    let resolved = dns::tokio::Transport::system(tcp()).unwrap_or_else(|error| {
+        // A container without a resolver's configuration still reaches peers by IP address.
+        tracing::warn!(%error, "no system resolver, names of peers will not be found");
+        let servers = dns::ResolverConfig::default();
+        dns::tokio::Transport::custom(tcp(), servers, dns::ResolverOpts::default())
+    });
     let noise =
         noise::Config::new(identity).map_err(|error| Error::Transport(io::Error::other(error)))?;
     let mut yamux = yamux::Config::default();

@@ -139,6 +139,34 @@ async fn connection_that_ends_returns_unanswered_messages_to_the_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn peer_that_answers_no_ping_is_disconnected_and_keeps_its_messages() {
+    let mut cluster = Cluster::new(2);
+    cluster.limits.dead_after = std::time::Duration::from_millis(100);
+    let (mut node, mut peer) = node_and_raw_peer(&cluster).await;
+    node.handle.send(1, Protocol::Qbft, content("hello"));
+    let _unanswered = peer.accept(QBFT).await;
+    node.disconnected().await;
+    assert_eq!(node.handle.stats()[0].queued_messages, 1);
+    assert!(node.handle.stats()[0].connections.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_that_takes_no_bytes_is_disconnected_all_the_same() {
+    let mut cluster = Cluster::new(2);
+    cluster.limits.dead_after = std::time::Duration::from_millis(100);
+    let (mut node, peer) = node_and_raw_peer(&cluster).await;
+    peer.freeze();
+    // More than the kernel's buffers hold, in as many streams as may be open, since each may fill
+    // its window: an orderly close cannot finish.
+    for _ in 0..128 {
+        let large = Bytes::from(vec![7; 300 * 1024]);
+        node.handle.send(1, Protocol::PartialSignatures, large);
+    }
+    node.disconnected().await;
+    assert_eq!(node.handle.stats()[0].queued_messages, 128);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refused_protocol_is_not_tried_again() {
     let (node, mut peer) = node_and_raw_peer(&Cluster::new(2)).await;
     node.handle.send(1, Protocol::Qbft, content("hello"));

@@ -1,6 +1,12 @@
 //! A peer of which the test writes every byte: libp2p's connection, no swarm, no negotiation.
 
-use std::task::Poll;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::Poll,
+};
 
 use futures::{AsyncReadExt, AsyncWriteExt, future::poll_fn};
 use libp2p::{
@@ -20,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 pub struct RawPeer {
     open: mpsc::Sender<oneshot::Sender<SubstreamBox>>,
     accepted: mpsc::Receiver<SubstreamBox>,
+    frozen: Arc<AtomicBool>,
 }
 
 impl RawPeer {
@@ -39,8 +46,18 @@ impl RawPeer {
         let muxer = transport.dial(address, opts).unwrap().await.unwrap();
         let (open, requests) = mpsc::channel(1);
         let (accept, accepted) = mpsc::channel(1024);
-        tokio::spawn(drive(muxer, requests, accept));
-        Self { open, accepted }
+        let frozen = Arc::new(AtomicBool::new(false));
+        tokio::spawn(drive(muxer, requests, accept, Arc::clone(&frozen)));
+        Self {
+            open,
+            accepted,
+            frozen,
+        }
+    }
+
+    /// Stops reading from the connection and keeps it open, like a stopped process.
+    pub fn freeze(&self) {
+        self.frozen.store(true, SeqCst);
     }
 
     /// A new stream without a byte on it.
@@ -110,10 +127,14 @@ async fn drive(
     mut muxer: StreamMuxerBox,
     mut requests: mpsc::Receiver<oneshot::Sender<SubstreamBox>>,
     accept: mpsc::Sender<SubstreamBox>,
+    frozen: Arc<AtomicBool>,
 ) {
     let mut wanted: Option<oneshot::Sender<SubstreamBox>> = None;
     poll_fn(|cx| {
         loop {
+            if frozen.load(SeqCst) {
+                return Poll::Pending;
+            }
             if wanted.is_none() {
                 match requests.poll_recv(cx) {
                     Poll::Ready(Some(request)) => wanted = Some(request),
