@@ -1,0 +1,237 @@
+//! Checks beyond those that decide whether a node starts: what would go wrong later, or cost money.
+
+use super::{Check, Findings, VerifyOptions};
+use crate::address::Address;
+use crate::definition::{Definition, MAX_VALIDATORS, check_protocol, default_threshold};
+use crate::deposit::{check_amount, deposit_amounts, withdrawal_credentials};
+use crate::json::prefixed_hex;
+use crate::lock::{DistributedValidator, Lock};
+use crate::peer::{PeerError, peers};
+use crate::verify::shares::repeats;
+
+/// What can be said about a definition alone.
+pub(super) fn verify_definition(
+    definition: &Definition,
+    options: &VerifyOptions<'_>,
+    findings: &mut Findings,
+) {
+    verify_threshold(definition, findings);
+    verify_withdrawal_addresses(definition, options, findings);
+    if let Err(error) = check_protocol(&definition.consensus_protocol) {
+        findings.warning(Check::Protocol, "consensus_protocol", error);
+    }
+}
+
+fn verify_threshold(definition: &Definition, findings: &mut Findings) {
+    let operators = definition.operators.len();
+    let usual = default_threshold(operators);
+    if definition.threshold == usual as u64 || operators == 0 {
+        return;
+    }
+    let note = match definition.threshold {
+        0 | 1 => ": one operator alone can sign",
+        low if low.saturating_mul(2) <= operators as u64 => {
+            ": two halves of the cluster can sign different things"
+        }
+        _ => "",
+    };
+    let message = format_args!(
+        "{} of {operators}, the usual is {usual}{note}",
+        definition.threshold
+    );
+    findings.warning(Check::Threshold, "threshold", message);
+}
+
+fn verify_withdrawal_addresses(
+    definition: &Definition,
+    options: &VerifyOptions<'_>,
+    findings: &mut Findings,
+) {
+    let real_money = options
+        .networks
+        .by_fork_version(definition.fork_version)
+        .is_ok_and(crate::network::Network::has_real_money);
+    // A pair shared by all validators is looked at once.
+    let distinct = if definition.version.has_validator_addresses() {
+        MAX_VALIDATORS
+    } else {
+        1
+    };
+    for (index, pair) in definition.each_addresses().enumerate().take(distinct) {
+        let path = format_args!("validators[{index}].withdrawal_address");
+        match Address::parse(&pair.withdrawal) {
+            Err(error) => findings.warning(Check::Withdrawal, path, error),
+            Ok(address) if address.is_zero() && real_money => {
+                findings.error(
+                    Check::Withdrawal,
+                    path,
+                    "the zero address: what is deposited would be lost",
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// What needs the keys too.
+pub(super) fn verify_lock(lock: &Lock, findings: &mut Findings) {
+    verify_peers(lock, findings);
+    verify_share_reuse(lock, findings);
+    for (index, validator) in lock.validators.iter().enumerate() {
+        verify_deposits(lock, index, validator, findings);
+        verify_registration_fields(lock, index, validator, findings);
+    }
+}
+
+fn verify_peers(lock: &Lock, findings: &mut Findings) {
+    match peers(lock.operators()) {
+        Ok(_) => {}
+        // From v1.7 the node signatures have reported it.
+        Err(PeerError::Enr { .. }) if lock.definition.version.has_registrations() => {}
+        Err(error) => findings.error(Check::Peers, "cluster_definition", error),
+    }
+}
+
+fn verify_share_reuse(lock: &Lock, findings: &mut Findings) {
+    let owners: Vec<usize> = lock
+        .validators
+        .iter()
+        .enumerate()
+        .flat_map(|(index, validator)| std::iter::repeat_n(index, validator.public_shares.len()))
+        .collect();
+    let shares = lock
+        .validators
+        .iter()
+        .flat_map(|validator| &validator.public_shares);
+    for (first, second) in repeats(shares) {
+        let (first, second) = (owners[first], owners[second]);
+        if first != second {
+            let path = format_args!("distributed_validators[{second}].public_shares");
+            findings.error(
+                Check::ShareReuse,
+                path,
+                format_args!("has a share of distributed_validators[{first}]"),
+            );
+        }
+    }
+}
+
+fn verify_deposits(
+    lock: &Lock,
+    index: usize,
+    validator: &DistributedValidator,
+    findings: &mut Findings,
+) {
+    let definition = &lock.definition;
+    if validator.deposits.is_empty() {
+        return; // Before v1.6 there is no place for them, and v1.7 locks exist without.
+    }
+    let name = if definition.version.has_single_deposit() {
+        "deposit_data"
+    } else {
+        "partial_deposit_data"
+    };
+    let path = format!("distributed_validators[{index}].{name}");
+    let credentials = definition
+        .validator_addresses(index)
+        .and_then(|pair| Address::parse(&pair.withdrawal).ok())
+        .map(|address| withdrawal_credentials(address, definition.compounding));
+    for (position, locked) in validator.deposits.iter().enumerate() {
+        let path = format!("{path}[{position}]");
+        let Some(deposit) = locked.to_deposit() else {
+            findings.error(Check::Deposit, path, "a field has a wrong length");
+            continue;
+        };
+        let message = &deposit.message;
+        if message.public_key != validator.public_key {
+            findings.error(
+                Check::Deposit,
+                format_args!("{path}.pubkey"),
+                "not the validator's public key",
+            );
+        }
+        if let Some(expected) = credentials
+            && message.withdrawal_credentials != expected
+        {
+            let text = format_args!(
+                "expected {} as the definition's withdrawal address gives, found {}",
+                prefixed_hex(&expected),
+                prefixed_hex(&message.withdrawal_credentials)
+            );
+            findings.error(
+                Check::Deposit,
+                format_args!("{path}.withdrawal_credentials"),
+                text,
+            );
+        }
+        if let Err(error) = check_amount(message.amount, definition.compounding) {
+            findings.error(Check::Deposit, format_args!("{path}.amount"), error);
+        }
+        if !deposit.verifies(lock.fork_version()) {
+            let text =
+                "not the validator's signature of the deposit: what is deposited would be lost";
+            findings.error(Check::Deposit, format_args!("{path}.signature"), text);
+        }
+    }
+    verify_amounts(definition, validator, &path, findings);
+}
+
+fn verify_amounts(
+    definition: &Definition,
+    validator: &DistributedValidator,
+    path: &str,
+    findings: &mut Findings,
+) {
+    if !definition.version.has_partial_deposits() {
+        return;
+    }
+    let found: Vec<u64> = validator
+        .deposits
+        .iter()
+        .map(|deposit| deposit.amount)
+        .collect();
+    let expected = deposit_amounts(&definition.deposit_amounts, definition.compounding);
+    if found != expected {
+        let text = format_args!(
+            "expected deposits of {expected:?} Gwei as the definition says, found {found:?}"
+        );
+        findings.warning(Check::Deposit, path, text);
+    }
+}
+
+fn verify_registration_fields(
+    lock: &Lock,
+    index: usize,
+    validator: &DistributedValidator,
+    findings: &mut Findings,
+) {
+    let stored = &validator.registration;
+    if !lock.definition.version.has_registrations() || stored.is_missing() {
+        return;
+    }
+    let path = format!("distributed_validators[{index}].builder_registration.message");
+    if stored.public_key != validator.public_key.0 {
+        findings.warning(
+            Check::RegistrationFields,
+            format_args!("{path}.pubkey"),
+            "not the validator's public key",
+        );
+    }
+    let wanted = lock
+        .definition
+        .validator_addresses(index)
+        .and_then(|pair| Address::parse(&pair.fee_recipient).ok());
+    if let Some(wanted) = wanted
+        && stored.fee_recipient != wanted.0
+    {
+        let text = format_args!(
+            "expected {wanted} as the definition says, found {}",
+            prefixed_hex(&stored.fee_recipient)
+        );
+        findings.warning(
+            Check::RegistrationFields,
+            format_args!("{path}.fee_recipient"),
+            text,
+        );
+    }
+}
