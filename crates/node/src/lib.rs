@@ -11,6 +11,9 @@
 //! | [`clock`] | wall time that moves like monotonic time |
 //! | [`telemetry`], [`monitoring`] | logs and metrics drawn from outcomes, and the HTTP server that shows them |
 
+pub mod clock;
+pub mod folder;
+pub mod lock;
 pub mod signer;
 pub mod slashing;
 pub mod votes;
