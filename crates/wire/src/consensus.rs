@@ -88,7 +88,11 @@ impl Codec {
     #[must_use]
     pub fn new(peers: Vec<IdentityPublicKey>) -> Self {
         let verified = Mutex::new(Recent::new(REMEMBERED_SEALS_PER_PEER * peers.len()));
-        Self { peers, verified, values: Values::default() }
+        Self {
+            peers,
+            verified,
+            values: Values::default(),
+        }
     }
 
     /// How many operators the cluster has.
@@ -102,12 +106,24 @@ impl Codec {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn decode(&self, content: &[u8], now: Timestamp, chain: &Chain) -> Result<Verified<ConsensusMessage>, Reject> {
-        self.read(content, |duty| Ok(chain.gate(duty, now)?), |duty| live(duty, now, chain))
+    pub fn decode(
+        &self,
+        content: &[u8],
+        now: Timestamp,
+        chain: &Chain,
+    ) -> Result<Verified<ConsensusMessage>, Reject> {
+        self.read(
+            content,
+            |duty| Ok(chain.gate(duty, now)?),
+            |duty| live(duty, now, chain),
+        )
     }
 
     /// Reads a message that was received or sent at some time before: whether its duty is due or over is not asked.
-    pub(crate) fn decode_logged(&self, content: &[u8]) -> Result<Verified<ConsensusMessage>, Reject> {
+    pub(crate) fn decode_logged(
+        &self,
+        content: &[u8],
+    ) -> Result<Verified<ConsensusMessage>, Reject> {
         self.read(content, |_| Ok(()), |_| Ok(()))
     }
 
@@ -122,30 +138,61 @@ impl Codec {
     ///
     /// # Errors
     /// [`SealError`], which no draft of an engine for this cluster and key causes.
-    pub fn seal(&self, draft: ConsensusDraft, me: PeerIndex, key: &IdentityKey) -> Result<Sealed, SealError> {
-        let ConsensusDraft { duty, draft, justification, values } = draft;
+    pub fn seal(
+        &self,
+        draft: ConsensusDraft,
+        me: PeerIndex,
+        key: &IdentityKey,
+    ) -> Result<Sealed, SealError> {
+        let ConsensusDraft {
+            duty,
+            draft,
+            justification,
+            values,
+        } = draft;
         let unsigned = Statement::draft(duty, me, &draft);
         let seal = unsigned.encode(&key.sign(&unsigned.signing_root()));
         let own = self.signed(&seal)?;
-        let seals: Vec<&[u8]> = justification.iter().map(|statement| &*statement.seal).collect();
+        let seals: Vec<&[u8]> = justification
+            .iter()
+            .map(|statement| &*statement.seal)
+            .collect();
         let justification = self.justification(&seals, duty)?;
 
         let needed = hashes(std::iter::once(&own.1).chain(justification.iter()));
-        let values: BTreeMap<Hash, &Value> = values.iter().map(|value| (value.hash, value)).collect();
-        let enveloped = needed.iter().map(|hash| self.envelope(hash, &values)).collect::<Result<Vec<_>, _>>()?;
+        let values: BTreeMap<Hash, &Value> =
+            values.iter().map(|value| (value.hash, value)).collect();
+        let enveloped = needed
+            .iter()
+            .map(|hash| self.envelope(hash, &values))
+            .collect::<Result<Vec<_>, _>>()?;
 
         let bytes = frame(Some(&seal), &justification, &enveloped);
         if bytes.len() > MESSAGE_LIMIT {
             return Err(SealError::TooLong { bytes: bytes.len() });
         }
-        let values = enveloped.into_iter().map(|enveloped| enveloped.value).collect();
-        Ok(Sealed { bytes: bytes.into(), message: join(own, justification, values) })
+        let values = enveloped
+            .into_iter()
+            .map(|enveloped| enveloped.value)
+            .collect();
+        Ok(Sealed {
+            bytes: bytes.into(),
+            message: join(own, justification, values),
+        })
     }
 
     /// Statements with one value, without a message of their own: how the vote log keeps a certificate.
-    pub(crate) fn certificate(&self, statements: &[QbftMessage], value: &Value) -> Result<Vec<u8>, SealError> {
+    pub(crate) fn certificate(
+        &self,
+        statements: &[QbftMessage],
+        value: &Value,
+    ) -> Result<Vec<u8>, SealError> {
         let values = BTreeMap::from([(value.hash, value)]);
-        Ok(frame(None, statements, &[self.envelope(&value.hash, &values)?]))
+        Ok(frame(
+            None,
+            statements,
+            &[self.envelope(&value.hash, &values)?],
+        ))
     }
 
     /// Reads what [`Codec::certificate`] wrote: a duty, its statements and the value.
@@ -154,7 +201,10 @@ impl Codec {
         content: &[u8],
     ) -> Result<(Duty, Verified<Vec<QbftMessage>>, Value), Reject> {
         let parts = Parts::read(content, self.nodes())?;
-        let first = parts.justification.first().ok_or(Reject::MissingField("justification"))?;
+        let first = parts
+            .justification
+            .first()
+            .ok_or(Reject::MissingField("justification"))?;
         let duty = self.signed(first)?.0;
         let statements = self.justification(&parts.justification, duty)?;
         agreed_kind(duty.kind)?;
@@ -170,16 +220,26 @@ impl Codec {
         live: impl FnOnce(Duty) -> Result<(), Reject>,
     ) -> Result<Verified<ConsensusMessage>, Reject> {
         let parts = Parts::read(content, self.nodes())?; // Step 1.
-        let statement = parts.message.as_deref().ok_or(Reject::MissingField("msg"))?;
+        let statement = parts
+            .message
+            .as_deref()
+            .ok_or(Reject::MissingField("msg"))?;
         let own = self.signed(statement)?; // Step 2.
         let duty = own.0;
         gate(duty)?; // Step 3.
         parts.check_counts()?; // Step 4.
         let justification = self.justification(&parts.justification, duty)?; // Step 5.
         agreed_kind(duty.kind)?;
-        let values = self.values(&parts, duty.kind, std::iter::once(&own.1).chain(justification.iter()))?; // Steps 6, 7.
+        let values = self.values(
+            &parts,
+            duty.kind,
+            std::iter::once(&own.1).chain(justification.iter()),
+        )?; // Steps 6, 7.
         live(duty)?; // Step 8.
-        let values = values.into_values().map(|enveloped| self.keep(enveloped)).collect();
+        let values = values
+            .into_values()
+            .map(|enveloped| self.keep(enveloped))
+            .collect();
         Ok(join(own, justification, values))
     }
 
@@ -197,37 +257,67 @@ impl Codec {
             prepared_value: message.prepared_value,
             seal: Seal::from(bytes),
         };
-        Verified::check((facts.duty, message), |_| self.check_signature(facts.author, &statement, bytes))
+        Verified::check((facts.duty, message), |_| {
+            self.check_signature(facts.author, &statement, bytes)
+        })
     }
 
-    fn check_signature(&self, author: PeerIndex, statement: &Statement<'_>, bytes: &[u8]) -> Result<(), Reject> {
+    fn check_signature(
+        &self,
+        author: PeerIndex,
+        statement: &Statement<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Reject> {
         let digest = sha256(bytes);
-        if self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest) {
+        if self
+            .verified
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&digest)
+        {
             return Ok(());
         }
         let key = self.peers.get(author.get());
         let signed = statement.signature().zip(key);
-        if !signed.is_some_and(|(signature, key)| key.verify(&statement.signing_root(), signature)) {
+        if !signed.is_some_and(|(signature, key)| key.verify(&statement.signing_root(), signature))
+        {
             return Err(Reject::BadSignature { author });
         }
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.verified
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(digest);
         Ok(())
     }
 
     /// Checks all justifications of a message for `duty`.
-    fn justification(&self, statements: &[&[u8]], duty: Duty) -> Result<Verified<Vec<QbftMessage>>, Reject> {
-        let nothing = Verified::check(Vec::with_capacity(statements.len()), |_| Ok::<_, Reject>(()))?;
-        statements.iter().enumerate().try_fold(nothing, |all, (place, bytes)| {
-            let statement = self
-                .signed(bytes)
-                .and_then(|statement| for_duty(statement, duty))
-                .map_err(|reason| Reject::Justification { place, reason: Box::new(reason) })?;
-            // Both sides of the join have their proof.
-            Ok(all.map(|mut all| {
-                all.push(statement.into_inner().1);
-                all
-            }))
-        })
+    fn justification(
+        &self,
+        statements: &[&[u8]],
+        duty: Duty,
+    ) -> Result<Verified<Vec<QbftMessage>>, Reject> {
+        let nothing =
+            Verified::check(
+                Vec::with_capacity(statements.len()),
+                |_| Ok::<_, Reject>(()),
+            )?;
+        statements
+            .iter()
+            .enumerate()
+            .try_fold(nothing, |all, (place, bytes)| {
+                let statement = self
+                    .signed(bytes)
+                    .and_then(|statement| for_duty(statement, duty))
+                    .map_err(|reason| Reject::Justification {
+                        place,
+                        reason: Box::new(reason),
+                    })?;
+                // Both sides of the join have their proof.
+                Ok(all.map(|mut all| {
+                    all.push(statement.into_inner().1);
+                    all
+                }))
+            })
     }
 
     /// Reads all values, and keeps those behind the hashes of `statements`; each hash must have one.
@@ -256,11 +346,20 @@ impl Codec {
         value
     }
 
-    fn envelope(&self, hash: &Hash, values: &BTreeMap<Hash, &Value>) -> Result<Enveloped, SealError> {
-        let value = values.get(hash).ok_or(SealError::MissingValue(Root(*hash)))?;
+    fn envelope(
+        &self,
+        hash: &Hash,
+        values: &BTreeMap<Hash, &Value>,
+    ) -> Result<Enveloped, SealError> {
+        let value = values
+            .get(hash)
+            .ok_or(SealError::MissingValue(Root(*hash)))?;
         let enveloped = self.values.envelope(value);
         if enveloped.value.hash != *hash {
-            return Err(SealError::ForeignHash { expected: Root(*hash), found: Root(enveloped.value.hash) });
+            return Err(SealError::ForeignHash {
+                expected: Root(*hash),
+                found: Root(enveloped.value.hash),
+            });
         }
         self.values.remember(enveloped.clone());
         Ok(enveloped)
@@ -278,24 +377,49 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn read(content: &'a [u8], nodes: usize) -> Result<Self, Reject> {
         if content.len() > MESSAGE_LIMIT {
-            return Err(Reject::TooLong { bytes: content.len(), limit: MESSAGE_LIMIT });
+            return Err(Reject::TooLong {
+                bytes: content.len(),
+                limit: MESSAGE_LIMIT,
+            });
         }
         let mut message = Part::default();
-        let mut parts = Self { message: None, justification: Vec::new(), values: Vec::new(), nodes };
+        let mut parts = Self {
+            message: None,
+            justification: Vec::new(),
+            values: Vec::new(),
+            nodes,
+        };
         for field in fields(content) {
             match field? {
-                Field { number: number::MESSAGE, content: Content::Bytes(bytes), .. } => message.add(bytes),
-                Field { number: number::JUSTIFICATION, content: Content::Bytes(bytes), .. } => {
+                Field {
+                    number: number::MESSAGE,
+                    content: Content::Bytes(bytes),
+                    ..
+                } => message.add(bytes),
+                Field {
+                    number: number::JUSTIFICATION,
+                    content: Content::Bytes(bytes),
+                    ..
+                } => {
                     push_up_to(2 * nodes + 1, &mut parts.justification, bytes);
                 }
-                Field { number: number::VALUE, content: Content::Bytes(bytes), .. } => {
+                Field {
+                    number: number::VALUE,
+                    content: Content::Bytes(bytes),
+                    ..
+                } => {
                     push_up_to(2 * (2 * nodes + 1) + 1, &mut parts.values, bytes);
                 }
                 _ => {}
             }
         }
         parts.message = message.get();
-        for statement in parts.message.as_deref().into_iter().chain(parts.justification.iter().copied()) {
+        for statement in parts
+            .message
+            .as_deref()
+            .into_iter()
+            .chain(parts.justification.iter().copied())
+        {
             Statement::read(statement)?;
         }
         Ok(parts)
@@ -322,21 +446,38 @@ fn push_up_to<'a>(most: usize, list: &mut Vec<&'a [u8]>, item: &'a [u8]) {
 
 /// Puts checked parts together: both statements and justifications have their proof, and values are bound to them by
 /// their hashes.
-fn join(own: Signed, justification: Verified<Vec<QbftMessage>>, values: Vec<Value>) -> Verified<ConsensusMessage> {
-    own.map(|(duty, message)| ConsensusMessage { duty, message, justification: justification.into_inner(), values })
+fn join(
+    own: Signed,
+    justification: Verified<Vec<QbftMessage>>,
+    values: Vec<Value>,
+) -> Verified<ConsensusMessage> {
+    own.map(|(duty, message)| ConsensusMessage {
+        duty,
+        message,
+        justification: justification.into_inner(),
+        values,
+    })
 }
 
 fn for_duty(statement: Signed, duty: Duty) -> Result<Signed, Reject> {
-    if statement.0 == duty { Ok(statement) } else { Err(Reject::ForeignDuty { found: statement.0, expected: duty }) }
+    if statement.0 == duty {
+        Ok(statement)
+    } else {
+        Err(Reject::ForeignDuty {
+            found: statement.0,
+            expected: duty,
+        })
+    }
 }
 
 /// Whether duties of this kind are agreed on, and by this version of the software.
 fn agreed_kind(kind: DutyKind) -> Result<(), Reject> {
     match kind {
         DutyKind::Attester => Ok(()),
-        DutyKind::Proposer | DutyKind::Aggregator | DutyKind::SyncContribution | DutyKind::InfoSync => {
-            Err(Reject::UnsupportedKind(kind))
-        }
+        DutyKind::Proposer
+        | DutyKind::Aggregator
+        | DutyKind::SyncContribution
+        | DutyKind::InfoSync => Err(Reject::UnsupportedKind(kind)),
         DutyKind::Signature
         | DutyKind::Exit
         | DutyKind::BuilderProposer
@@ -358,7 +499,10 @@ fn live(duty: Duty, now: Timestamp, chain: &Chain) -> Result<(), Reject> {
 
 /// All hashes that need a value.
 fn hashes<'a>(statements: impl Iterator<Item = &'a QbftMessage>) -> BTreeSet<Hash> {
-    statements.flat_map(|statement| [statement.value, statement.prepared_value]).flatten().collect()
+    statements
+        .flat_map(|statement| [statement.value, statement.prepared_value])
+        .flatten()
+        .collect()
 }
 
 fn frame(own: Option<&[u8]>, justification: &[QbftMessage], values: &[Enveloped]) -> Vec<u8> {
@@ -380,8 +524,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use flotilla_types::Slot;
-    use prost::Message as _;
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::*;
     use crate::proto::core;
@@ -413,14 +557,20 @@ mod tests {
         let sealed = cluster.say(3, round_change(&value, cluster.prepares(0..3, &value)));
         let codec = listener();
         assert_eq!(hear(&codec, &sealed.bytes), Ok(sealed.message.clone()));
-        assert_eq!(hear(&codec, &sealed.bytes), Ok(sealed.message), "from memory");
+        assert_eq!(
+            hear(&codec, &sealed.bytes),
+            Ok(sealed.message),
+            "from memory"
+        );
     }
 
     #[test]
     fn a_statement_of_a_newer_peer_is_shown_to_others_with_the_fields_we_do_not_know() {
         let cluster = Cluster::new();
         let value = cluster.value(1);
-        let drafts: Vec<_> = (0..3).map(|author| (author, prepare(&value).draft)).collect();
+        let drafts: Vec<_> = (0..3)
+            .map(|author| (author, prepare(&value).draft))
+            .collect();
         let newer = drafts.iter().map(|(author, draft)| {
             let statement = Statement::draft(DUTY, PeerIndex::new(*author), draft);
             let extended = [statement.encode(&[]), vec![0xa0, 0x06, 7]].concat();
@@ -430,7 +580,12 @@ mod tests {
         });
         let sealed = cluster.say(3, round_change(&value, newer.collect()));
         let heard = hear(&listener(), &sealed.bytes).unwrap();
-        assert!(heard.justification.iter().all(|statement| statement.seal.ends_with(&[0xa0, 0x06, 7])));
+        assert!(
+            heard
+                .justification
+                .iter()
+                .all(|statement| statement.seal.ends_with(&[0xa0, 0x06, 7]))
+        );
     }
 
     #[test]
@@ -440,16 +595,24 @@ mod tests {
         let sealed = cluster.say(1, prepare(&value));
         let seal = &sealed.message.message.seal;
         let mut parts = Vec::new();
-        let fields: Vec<_> = fields(seal).map(|field| field.unwrap().raw.to_vec()).collect();
+        let fields: Vec<_> = fields(seal)
+            .map(|field| field.unwrap().raw.to_vec())
+            .collect();
         put_message_field(&mut parts, number::MESSAGE, &fields[..3].concat());
-        parts.extend_from_slice(&sealed.bytes[sealed.bytes.len() - value_field(&cluster, &value).len()..]);
+        parts.extend_from_slice(
+            &sealed.bytes[sealed.bytes.len() - value_field(&cluster, &value).len()..],
+        );
         put_message_field(&mut parts, number::MESSAGE, &fields[3..].concat());
         assert_eq!(hear(&listener(), &parts), Ok(sealed.message));
     }
 
     fn value_field(cluster: &Cluster, value: &Value) -> Vec<u8> {
         let mut field = Vec::new();
-        put_message_field(&mut field, number::VALUE, &cluster.codec.values.envelope(value).envelope);
+        put_message_field(
+            &mut field,
+            number::VALUE,
+            &cluster.codec.values.envelope(value).envelope,
+        );
         field
     }
 
@@ -462,26 +625,50 @@ mod tests {
         let other = cluster.say(1, other).message.into_inner().message;
         let mut bytes = changed(|message| message.justification.clear());
         put_message_field(&mut bytes, number::JUSTIFICATION, &other.seal);
-        let reason = Box::new(Reject::ForeignDuty { found: Duty::attester(Slot(41)), expected: DUTY });
-        assert_eq!(hear(&listener(), &bytes), Err(Reject::Justification { place: 0, reason }));
+        let reason = Box::new(Reject::ForeignDuty {
+            found: Duty::attester(Slot(41)),
+            expected: DUTY,
+        });
+        assert_eq!(
+            hear(&listener(), &bytes),
+            Err(Reject::Justification { place: 0, reason })
+        );
     }
 
     #[test]
     fn a_justification_its_author_did_not_sign_is_refused() {
         let bytes = changed(|message| message.justification[1].round = 9);
-        let reason = Box::new(Reject::BadSignature { author: PeerIndex::new(1) });
-        assert_eq!(hear(&listener(), &bytes), Err(Reject::Justification { place: 1, reason }));
+        let reason = Box::new(Reject::BadSignature {
+            author: PeerIndex::new(1),
+        });
+        assert_eq!(
+            hear(&listener(), &bytes),
+            Err(Reject::Justification { place: 1, reason })
+        );
     }
 
     #[test]
     fn more_justifications_or_values_than_allowed_are_refused() {
-        let many = |count: usize| changed(|message| message.justification = vec![message.justification[0].clone(); count]);
+        let many = |count: usize| {
+            changed(|message| message.justification = vec![message.justification[0].clone(); count])
+        };
         assert!(hear(&listener(), &many(8)).is_ok());
-        assert_eq!(hear(&listener(), &many(9)), Err(Reject::TooManyJustifications { limit: 8 }));
-        assert_eq!(hear(&listener(), &many(90)), Err(Reject::TooManyJustifications { limit: 8 }));
-        let values = |count: usize| changed(|message| message.values = vec![message.values[0].clone(); count]);
+        assert_eq!(
+            hear(&listener(), &many(9)),
+            Err(Reject::TooManyJustifications { limit: 8 })
+        );
+        assert_eq!(
+            hear(&listener(), &many(90)),
+            Err(Reject::TooManyJustifications { limit: 8 })
+        );
+        let values = |count: usize| {
+            changed(|message| message.values = vec![message.values[0].clone(); count])
+        };
         assert!(hear(&listener(), &values(8)).is_ok());
-        assert_eq!(hear(&listener(), &values(9)), Err(Reject::TooManyValues { limit: 8 }));
+        assert_eq!(
+            hear(&listener(), &values(9)),
+            Err(Reject::TooManyValues { limit: 8 })
+        );
     }
 
     #[test]
@@ -491,7 +678,10 @@ mod tests {
         let bytes = [changed(|_| ()), unused].concat();
         let codec = listener();
         assert_eq!(hear(&codec, &bytes).unwrap().values, [cluster.value(1)]);
-        assert_eq!(hear(&codec, &changed(|message| message.values.clear())), Err(missing(&cluster.value(1))));
+        assert_eq!(
+            hear(&codec, &changed(|message| message.values.clear())),
+            Err(missing(&cluster.value(1)))
+        );
     }
 
     fn missing(value: &Value) -> Reject {
@@ -501,13 +691,20 @@ mod tests {
     #[test]
     fn distant_and_old_duties_are_refused() {
         let bytes = changed(|_| ());
-        let at = |slot| listener().decode(&bytes, noon(slot), &chain()).map_err(|reject| reject.label());
+        let at = |slot| {
+            listener()
+                .decode(&bytes, noon(slot), &chain())
+                .map_err(|reject| reject.label())
+        };
         assert!(at(Slot(40 + 31)).is_ok());
         assert_eq!(at(Slot(40 + 33)), Err("expired"));
         let mut ahead = prepare(&Cluster::new().value(1));
         ahead.duty = Duty::attester(Slot(96 + 32));
         let bytes = Cluster::new().say(0, ahead).bytes;
-        assert_eq!(hear(&listener(), &bytes).map_err(|reject| reject.label()), Err("too_far_ahead"));
+        assert_eq!(
+            hear(&listener(), &bytes).map_err(|reject| reject.label()),
+            Err("too_far_ahead")
+        );
     }
 
     #[test]
@@ -518,8 +715,14 @@ mod tests {
             draft.duty.kind = kind;
             hear(&listener(), &cluster.say(0, draft).bytes)
         };
-        assert_eq!(of_kind(DutyKind::Proposer), Err(Reject::UnsupportedKind(DutyKind::Proposer)));
-        assert_eq!(of_kind(DutyKind::Exit), Err(Reject::NoAgreement(DutyKind::Exit)));
+        assert_eq!(
+            of_kind(DutyKind::Proposer),
+            Err(Reject::UnsupportedKind(DutyKind::Proposer))
+        );
+        assert_eq!(
+            of_kind(DutyKind::Exit),
+            Err(Reject::NoAgreement(DutyKind::Exit))
+        );
     }
 
     #[test]
@@ -528,17 +731,34 @@ mod tests {
         let value = cluster.value(1);
         let mut draft = prepare(&value);
         draft.values.clear();
-        let error = cluster.codec.seal(draft, PeerIndex::new(0), &cluster.keys[0]).unwrap_err();
+        let error = cluster
+            .codec
+            .seal(draft, PeerIndex::new(0), &cluster.keys[0])
+            .unwrap_err();
         assert_eq!(error, SealError::MissingValue(Root(value.hash)));
-        let error = cluster.codec.seal(prepare(&value), PeerIndex::new(0), &cluster.keys[1]).unwrap_err();
-        assert_eq!(error, SealError::Statement(Reject::BadSignature { author: PeerIndex::new(0) }));
+        let error = cluster
+            .codec
+            .seal(prepare(&value), PeerIndex::new(0), &cluster.keys[1])
+            .unwrap_err();
+        assert_eq!(
+            error,
+            SealError::Statement(Reject::BadSignature {
+                author: PeerIndex::new(0)
+            })
+        );
     }
 
     #[test]
     fn a_value_under_a_wrong_hash_is_not_sent() {
         let cluster = Cluster::new();
-        let lie = Value { hash: [9; 32], ..cluster.value(1) };
-        let error = cluster.codec.seal(prepare(&lie), PeerIndex::new(0), &cluster.keys[0]).unwrap_err();
+        let lie = Value {
+            hash: [9; 32],
+            ..cluster.value(1)
+        };
+        let error = cluster
+            .codec
+            .seal(prepare(&lie), PeerIndex::new(0), &cluster.keys[0])
+            .unwrap_err();
         assert!(matches!(error, SealError::ForeignHash { .. }), "{error}");
     }
 

@@ -47,7 +47,11 @@ impl<'a> Iterator for Fields<'a> {
         match field(start) {
             Some((number, content, rest)) => {
                 self.rest = rest;
-                Some(Ok(Field { number, content, raw: &start[..start.len() - rest.len()] }))
+                Some(Ok(Field {
+                    number,
+                    content,
+                    raw: &start[..start.len() - rest.len()],
+                }))
             }
             None => {
                 self.rest = &[];
@@ -59,7 +63,9 @@ impl<'a> Iterator for Fields<'a> {
 
 fn field(bytes: &[u8]) -> Option<(u32, Content<'_>, &[u8])> {
     let (tag, rest) = varint(bytes)?;
-    let number = u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number))?;
+    let number = u32::try_from(tag >> 3)
+        .ok()
+        .filter(|number| (1..1 << 29).contains(number))?;
     let (content, rest) = match tag & 7 {
         0 => varint(rest).map(|(value, rest)| (Content::Varint(value), rest))?,
         1 => (Content::Fixed, rest.get(8..)?),
@@ -109,7 +115,11 @@ impl<'a> Part<'a> {
 /// Key and value of every entry of a map in field 1 of `message`; absent halves are empty.
 pub(crate) fn map_entries(message: &[u8]) -> impl Iterator<Item = Result<MapEntry<'_>, Malformed>> {
     fields(message).filter_map(|field| match field {
-        Ok(Field { number: 1, content: Content::Bytes(entry), .. }) => Some(map_entry(entry)),
+        Ok(Field {
+            number: 1,
+            content: Content::Bytes(entry),
+            ..
+        }) => Some(map_entry(entry)),
         Ok(_) => None,
         Err(malformed) => Some(Err(malformed)),
     })
@@ -122,8 +132,16 @@ fn map_entry(entry: &[u8]) -> Result<MapEntry<'_>, Malformed> {
     let (mut key, mut value): MapEntry<'_> = (&[], &[]);
     for field in fields(entry) {
         match field? {
-            Field { number: 1, content: Content::Bytes(bytes), .. } => key = bytes,
-            Field { number: 2, content: Content::Bytes(bytes), .. } => value = bytes,
+            Field {
+                number: 1,
+                content: Content::Bytes(bytes),
+                ..
+            } => key = bytes,
+            Field {
+                number: 2,
+                content: Content::Bytes(bytes),
+                ..
+            } => value = bytes,
             _ => {}
         }
     }
@@ -171,13 +189,22 @@ mod tests {
     #[test]
     fn a_varint_of_more_than_64_bits_is_refused() {
         assert_eq!(varint(&[0xff; 11]), None);
-        assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]), Some((u64::MAX, &[][..])));
-        assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), None);
+        assert_eq!(
+            varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+            Some((u64::MAX, &[][..]))
+        );
+        assert_eq!(
+            varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+            None
+        );
     }
 
     #[test]
     fn a_length_past_the_end_is_refused() {
-        assert_eq!(fields(&[0x0a, 5, 1, 2]).collect::<Vec<_>>(), [Err(Malformed)]);
+        assert_eq!(
+            fields(&[0x0a, 5, 1, 2]).collect::<Vec<_>>(),
+            [Err(Malformed)]
+        );
     }
 
     #[test]

@@ -14,7 +14,10 @@ pub fn hash_bytes(bytes: &[u8]) -> [u8; LEAF] {
     let mut level: Vec<[u8; LEAF]> = bytes.chunks(LEAF).map(leaf).collect();
     let mut padding = [0; LEAF];
     while level.len() > 1 {
-        level = level.chunks(2).map(|pair| join(&pair[0], pair.get(1).unwrap_or(&padding))).collect();
+        level = level
+            .chunks(2)
+            .map(|pair| join(&pair[0], pair.get(1).unwrap_or(&padding)))
+            .collect();
         padding = join(&padding, &padding);
     }
     level.first().copied().unwrap_or(padding)
@@ -32,7 +35,11 @@ fn leaf(bytes: &[u8]) -> [u8; LEAF] {
 }
 
 fn join(left: &[u8; LEAF], right: &[u8; LEAF]) -> [u8; LEAF] {
-    Sha256::new().chain_update(left).chain_update(right).finalize().into()
+    Sha256::new()
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 #[cfg(test)]

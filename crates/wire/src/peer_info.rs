@@ -15,8 +15,18 @@ pub use crate::version::{Minor, Version, VersionError};
 pub const MESSAGE_LIMIT: usize = 1 << 20;
 /// The release lines whose protocols this software speaks, newest first.
 pub const SUPPORTED: [Minor; 12] = [
-    Minor(1, 11), Minor(1, 10), Minor(1, 9), Minor(1, 8), Minor(1, 7), Minor(1, 6),
-    Minor(1, 5), Minor(1, 4), Minor(1, 3), Minor(1, 2), Minor(1, 1), Minor(1, 0),
+    Minor(1, 11),
+    Minor(1, 10),
+    Minor(1, 9),
+    Minor(1, 8),
+    Minor(1, 7),
+    Minor(1, 6),
+    Minor(1, 5),
+    Minor(1, 4),
+    Minor(1, 3),
+    Minor(1, 2),
+    Minor(1, 1),
+    Minor(1, 0),
 ];
 /// The client whose versions are held against [`SUPPORTED`]; an empty name is read as this one.
 const VERSIONED_CLIENT: &str = "charon";
@@ -69,14 +79,24 @@ impl PeerInfo {
     /// [`Reject::TooLong`], [`Reject::Malformed`], or [`Reject::Time`] for a time that does not exist.
     pub fn decode(content: &[u8]) -> Result<Self, Reject> {
         if content.len() > MESSAGE_LIMIT {
-            return Err(Reject::TooLong { bytes: content.len(), limit: MESSAGE_LIMIT });
+            return Err(Reject::TooLong {
+                bytes: content.len(),
+                limit: MESSAGE_LIMIT,
+            });
         }
-        let message = proto::PeerInfo::decode(content).map_err(|_| Reject::Malformed("PeerInfo"))?;
+        let message =
+            proto::PeerInfo::decode(content).map_err(|_| Reject::Malformed("PeerInfo"))?;
         Ok(Self {
             version: message.charon_version,
             lock_hash: message.lock_hash,
-            sent_at: message.sent_at.map(|time| time_from_wire("sent_at", time)).transpose()?,
-            started_at: message.started_at.map(|time| time_from_wire("started_at", time)).transpose()?,
+            sent_at: message
+                .sent_at
+                .map(|time| time_from_wire("sent_at", time))
+                .transpose()?,
+            started_at: message
+                .started_at
+                .map(|time| time_from_wire("started_at", time))
+                .transpose()?,
             git_hash: message.git_hash,
             builder_api: message.builder_api_enabled,
             nickname: message.nickname,
@@ -103,7 +123,11 @@ impl PeerInfo {
     }
 
     fn client_name(&self) -> &str {
-        if self.client.is_empty() { VERSIONED_CLIENT } else { &self.client }
+        if self.client.is_empty() {
+            VERSIONED_CLIENT
+        } else {
+            &self.client
+        }
     }
 }
 
@@ -166,7 +190,12 @@ pub enum Finding {
 /// Checks a response that arrived at `now`, `rtt` after its request had left. The order is that of spec 20 §8.
 #[must_use]
 pub fn check(info: &PeerInfo, expected: &Expected<'_>, now: Timestamp, rtt: Duration) -> Report {
-    let mut report = Report { clock_offset: None, compatible: None, usable: false, findings: Vec::new() };
+    let mut report = Report {
+        clock_offset: None,
+        compatible: None,
+        usable: false,
+        findings: Vec::new(),
+    };
     let (Some(sent_at), Some(_)) = (info.sent_at, info.started_at) else {
         report.findings.push(Finding::NoTimes);
         return report;
@@ -184,7 +213,9 @@ pub fn check(info: &PeerInfo, expected: &Expected<'_>, now: Timestamp, rtt: Dura
     }
     report.usable = true;
     if info.lock_hash != expected.lock_hash {
-        report.findings.push(Finding::LockHash(shown(&hex::encode(&info.lock_hash))));
+        report
+            .findings
+            .push(Finding::LockHash(shown(&hex::encode(&info.lock_hash))));
     }
     if info.builder_api != expected.builder_api {
         report.findings.push(Finding::BuilderApi(info.builder_api));
@@ -197,8 +228,15 @@ fn check_version(info: &PeerInfo, supported: &[Minor]) -> Result<(), Finding> {
     if info.client_name() != VERSIONED_CLIENT {
         return Ok(());
     }
-    let version: Version = info.version.parse().map_err(|_| Finding::InvalidVersion(info.shown_version()))?;
-    if version.is_supported_by(supported) { Ok(()) } else { Err(Finding::UnsupportedVersion(info.shown_version())) }
+    let version: Version = info
+        .version
+        .parse()
+        .map_err(|_| Finding::InvalidVersion(info.shown_version()))?;
+    if version.is_supported_by(supported) {
+        Ok(())
+    } else {
+        Err(Finding::UnsupportedVersion(info.shown_version()))
+    }
 }
 
 impl ClockOffset {
@@ -228,7 +266,9 @@ fn is_commit(text: &str) -> bool {
 }
 
 fn shown(text: &str) -> String {
-    let fits = |character: &char| character.is_ascii_graphic() && !matches!(character, '"' | '\\') || *character == ' ';
+    let fits = |character: &char| {
+        character.is_ascii_graphic() && !matches!(character, '"' | '\\') || *character == ' '
+    };
     text.chars().filter(fits).take(SHOWN_CHARACTERS).collect()
 }
 
@@ -241,10 +281,20 @@ fn time_to_wire(time: Timestamp) -> prost_types::Timestamp {
 }
 
 fn time_from_wire(field: &'static str, time: prost_types::Timestamp) -> Result<Timestamp, Reject> {
-    let out_of_range = Reject::Time { field, seconds: time.seconds, nanos: time.nanos };
-    let seconds = u64::try_from(time.seconds).ok().and_then(|seconds| seconds.checked_mul(1_000_000_000));
-    let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-    let total = seconds.zip(nanos).and_then(|(seconds, nanos)| seconds.checked_add(nanos));
+    let out_of_range = Reject::Time {
+        field,
+        seconds: time.seconds,
+        nanos: time.nanos,
+    };
+    let seconds = u64::try_from(time.seconds)
+        .ok()
+        .and_then(|seconds| seconds.checked_mul(1_000_000_000));
+    let nanos = u64::try_from(time.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000);
+    let total = seconds
+        .zip(nanos)
+        .and_then(|(seconds, nanos)| seconds.checked_add(nanos));
     total.map(Timestamp::from_nanos).ok_or(out_of_range)
 }
 
@@ -257,7 +307,11 @@ mod tests {
     use super::*;
 
     const LOCK: [u8; 32] = [3; 32];
-    const EXPECTED: Expected<'_> = Expected { lock_hash: &LOCK, builder_api: false, supported: &SUPPORTED };
+    const EXPECTED: Expected<'_> = Expected {
+        lock_hash: &LOCK,
+        builder_api: false,
+        supported: &SUPPORTED,
+    };
 
     fn info() -> PeerInfo {
         PeerInfo {
@@ -272,13 +326,21 @@ mod tests {
     }
 
     fn report(info: &PeerInfo) -> Report {
-        check(info, &EXPECTED, Timestamp::from_secs(1001), Duration::from_secs(4))
+        check(
+            info,
+            &EXPECTED,
+            Timestamp::from_secs(1001),
+            Duration::from_secs(4),
+        )
     }
 
     #[test]
     fn half_the_round_trip_is_taken_off_the_clock_offset() {
         let report = report(&info());
-        assert_eq!(report.clock_offset, Some(ClockOffset::Ahead(Duration::from_secs(1))));
+        assert_eq!(
+            report.clock_offset,
+            Some(ClockOffset::Ahead(Duration::from_secs(1)))
+        );
         assert_eq!((report.usable, report.findings), (true, vec![]));
         let behind = ClockOffset::between(Timestamp::from_secs(1), Timestamp::from_secs(3));
         assert_eq!(behind.as_seconds(), -2.0);
@@ -286,31 +348,68 @@ mod tests {
 
     #[test]
     fn without_times_or_with_a_strange_commit_the_checks_end() {
-        let timeless = report(&PeerInfo { started_at: None, ..info() });
-        assert_eq!((timeless.clock_offset, timeless.findings), (None, vec![Finding::NoTimes]));
-        let strange = report(&PeerInfo { git_hash: "0123ABC".into(), ..info() });
-        assert_eq!((strange.usable, strange.findings), (false, vec![Finding::Commit("0123ABC".into())]));
-        assert!(report(&PeerInfo { git_hash: "unknown".into(), ..info() }).usable);
+        let timeless = report(&PeerInfo {
+            started_at: None,
+            ..info()
+        });
+        assert_eq!(
+            (timeless.clock_offset, timeless.findings),
+            (None, vec![Finding::NoTimes])
+        );
+        let strange = report(&PeerInfo {
+            git_hash: "0123ABC".into(),
+            ..info()
+        });
+        assert_eq!(
+            (strange.usable, strange.findings),
+            (false, vec![Finding::Commit("0123ABC".into())])
+        );
+        assert!(
+            report(&PeerInfo {
+                git_hash: "unknown".into(),
+                ..info()
+            })
+            .usable
+        );
     }
 
     #[test]
     fn only_versions_of_the_versioned_client_are_judged() {
-        let old = |client: &str| report(&PeerInfo { version: "v0.9".into(), client: client.into(), ..info() });
+        let old = |client: &str| {
+            report(&PeerInfo {
+                version: "v0.9".into(),
+                client: client.into(),
+                ..info()
+            })
+        };
         assert_eq!(old("flotilla").compatible, Some(true));
         assert_eq!(old("charon").compatible, Some(false));
-        assert_eq!(old("").findings, [Finding::UnsupportedVersion("v0.9".into())]);
+        assert_eq!(
+            old("").findings,
+            [Finding::UnsupportedVersion("v0.9".into())]
+        );
     }
 
     #[test]
     fn another_lock_and_another_builder_setting_are_found() {
-        let report = report(&PeerInfo { lock_hash: vec![0xab], builder_api: true, ..info() });
+        let report = report(&PeerInfo {
+            lock_hash: vec![0xab],
+            builder_api: true,
+            ..info()
+        });
         assert!(report.usable);
-        assert_eq!(report.findings, [Finding::LockHash("ab".into()), Finding::BuilderApi(true)]);
+        assert_eq!(
+            report.findings,
+            [Finding::LockHash("ab".into()), Finding::BuilderApi(true)]
+        );
     }
 
     #[test]
     fn shown_texts_are_short_and_harmless() {
-        let loud = PeerInfo { nickname: format!("a\"\n{}", "é x".repeat(40)), ..info() };
+        let loud = PeerInfo {
+            nickname: format!("a\"\n{}", "é x".repeat(40)),
+            ..info()
+        };
         let shown = loud.shown_nickname();
         assert!(shown.len() <= 32 && shown.starts_with("a x x"), "{shown}");
     }

@@ -12,7 +12,11 @@ pub(crate) struct Recent<T> {
 
 impl<T: Copy + Ord> Recent<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { order: VecDeque::new(), items: BTreeSet::new(), capacity }
+        Self {
+            order: VecDeque::new(),
+            items: BTreeSet::new(),
+            capacity,
+        }
     }
 
     pub(crate) fn contains(&self, item: &T) -> bool {
@@ -42,6 +46,9 @@ mod tests {
         for item in [1, 2, 1, 3] {
             recent.insert(item);
         }
-        assert_eq!([1, 2, 3].map(|item| recent.contains(&item)), [false, true, true]);
+        assert_eq!(
+            [1, 2, 3].map(|item| recent.contains(&item)),
+            [false, true, true]
+        );
     }
 }

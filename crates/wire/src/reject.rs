@@ -1,6 +1,8 @@
 //! Why bytes of a peer were dropped.
 
-use flotilla_types::{DecodeError, Duty, DutyKind, GateError, PeerIndex, PublicKeyBytes, Root, Slot};
+use flotilla_types::{
+    DecodeError, Duty, DutyKind, GateError, PeerIndex, PublicKeyBytes, Root, Slot,
+};
 
 /// Why a message was dropped. Nobody is told: the caller counts it by [`Reject::label`] and logs the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +122,9 @@ pub enum Reject {
         sender: PeerIndex,
     },
     /// A signed object for another slot than its envelope.
-    #[error("the signed object of validator {validator} is for slot {found}, its envelope for {expected}")]
+    #[error(
+        "the signed object of validator {validator} is for slot {found}, its envelope for {expected}"
+    )]
     WrongSlot {
         /// Whose object.
         validator: PublicKeyBytes,
@@ -175,7 +179,10 @@ impl Reject {
     /// Whether an honest peer never causes this. Old news, distant news and kinds we cannot do are nobody's fault.
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Self::UnsupportedKind(_) | Self::Expired(_) | Self::Gate(_))
+        !matches!(
+            self,
+            Self::UnsupportedKind(_) | Self::Expired(_) | Self::Gate(_)
+        )
     }
 }
 
@@ -194,7 +201,10 @@ mod tests {
 
     #[test]
     fn texts_carry_the_numbers() {
-        let reject = Reject::Justification { place: 2, reason: Box::new(Reject::Round(-1)) };
+        let reject = Reject::Justification {
+            place: 2,
+            reason: Box::new(Reject::Round(-1)),
+        };
         assert_eq!(reject.to_string(), "justification 2: round -1 is below 1");
         assert_eq!(reject.label(), "justification");
     }

@@ -8,9 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flotilla_crypto::ShareIndex;
 use flotilla_duty::io::{Partial, PartialSet};
-use flotilla_types::{Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Root, SignedData, Timestamp};
+use flotilla_types::{
+    Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Root, SignedData, Timestamp,
+};
 
-use crate::fields::{Content, Field, Part, fields, map_entries, put_bytes_field, put_message_field, put_varint_field};
+use crate::fields::{
+    Content, Field, Part, fields, map_entries, put_bytes_field, put_message_field, put_varint_field,
+};
 use crate::reject::Reject;
 use crate::statement::{encode_duty, read_duty};
 use crate::values::read_key;
@@ -65,7 +69,10 @@ pub fn decode(
     now: Timestamp,
 ) -> Result<PartialSet, Reject> {
     if content.len() > MESSAGE_LIMIT {
-        return Err(Reject::TooLong { bytes: content.len(), limit: MESSAGE_LIMIT });
+        return Err(Reject::TooLong {
+            bytes: content.len(),
+            limit: MESSAGE_LIMIT,
+        });
     }
     let (duty, data_set) = split(content)?;
     let duty = read_duty(&duty.get().ok_or(Reject::MissingField("duty"))?)?;
@@ -90,7 +97,11 @@ pub fn decode(
     if items.is_empty() {
         return Err(Reject::EmptySet);
     }
-    Ok(PartialSet { duty, share: ShareIndex::from_peer(from.get()), items })
+    Ok(PartialSet {
+        duty,
+        share: ShareIndex::from_peer(from.get()),
+        items,
+    })
 }
 
 /// Duty and set, neither looked into.
@@ -98,30 +109,59 @@ fn split(content: &[u8]) -> Result<(Part<'_>, Part<'_>), Reject> {
     let (mut duty, mut data_set) = (Part::default(), Part::default());
     for field in fields(content) {
         match field? {
-            Field { number: number::DUTY, content: Content::Bytes(bytes), .. } => duty.add(bytes),
-            Field { number: number::DATA_SET, content: Content::Bytes(bytes), .. } => data_set.add(bytes),
+            Field {
+                number: number::DUTY,
+                content: Content::Bytes(bytes),
+                ..
+            } => duty.add(bytes),
+            Field {
+                number: number::DATA_SET,
+                content: Content::Bytes(bytes),
+                ..
+            } => data_set.add(bytes),
             _ => {}
         }
     }
     Ok((duty, data_set))
 }
 
-fn read_item(item: &[u8], validator: PublicKeyBytes, duty: Duty, from: PeerIndex) -> Result<SignedData, Reject> {
+fn read_item(
+    item: &[u8],
+    validator: PublicKeyBytes,
+    duty: Duty,
+    from: PeerIndex,
+) -> Result<SignedData, Reject> {
     let (mut data, mut claimed): (&[u8], i32) = (&[], 0);
     for field in fields(item) {
         match field? {
-            Field { number: number::DATA, content: Content::Bytes(bytes), .. } => data = bytes,
+            Field {
+                number: number::DATA,
+                content: Content::Bytes(bytes),
+                ..
+            } => data = bytes,
             // An int32 is the low half of what is sent.
-            Field { number: number::SHARE_INDEX, content: Content::Varint(value), .. } => claimed = value as i32,
+            Field {
+                number: number::SHARE_INDEX,
+                content: Content::Varint(value),
+                ..
+            } => claimed = value as i32,
             _ => {}
         }
     }
     if claimed != i32::from(from.share_number()) {
-        return Err(Reject::ForeignShare { claimed, sender: from });
+        return Err(Reject::ForeignShare {
+            claimed,
+            sender: from,
+        });
     }
-    let data = SignedData::decode(duty.kind, data).map_err(|error| Reject::Data { validator, error })?;
+    let data =
+        SignedData::decode(duty.kind, data).map_err(|error| Reject::Data { validator, error })?;
     match slot_of(&data) {
-        Some(found) if found != duty.slot => Err(Reject::WrongSlot { validator, found, expected: duty.slot }),
+        Some(found) if found != duty.slot => Err(Reject::WrongSlot {
+            validator,
+            found,
+            expected: duty.slot,
+        }),
         _ => Ok(data),
     }
 }
@@ -159,9 +199,10 @@ struct SigningRoots(BTreeMap<flotilla_types::AttestationData, Root>);
 impl SigningRoots {
     fn of(&mut self, data: &SignedData, chain: &Chain) -> Root {
         match data {
-            SignedData::Attester(attestation) => {
-                *self.0.entry(*attestation.data()).or_insert_with(|| data.signing_root(chain))
-            }
+            SignedData::Attester(attestation) => *self
+                .0
+                .entry(*attestation.data())
+                .or_insert_with(|| data.signing_root(chain)),
         }
     }
 }
@@ -171,8 +212,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use flotilla_types::{AttesterValue, Fork, SignatureBytes, SignedAttestation, Slot};
-    use prost::Message as _;
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::*;
     use crate::proto::core;
@@ -188,18 +229,29 @@ mod tests {
             value.duty.slot = SLOT;
             value.duty.committee_length = 1;
             let signed =
-                SignedAttestation::from_value(&value, Fork::Deneb, SignatureBytes([number; 96])).unwrap();
+                SignedAttestation::from_value(&value, Fork::Deneb, SignatureBytes([number; 96]))
+                    .unwrap();
             let data = SignedData::Attester(signed);
             let signing_root = data.signing_root(&chain());
             (key(number), Partial { data, signing_root })
         });
         let share = ShareIndex::new(share).unwrap();
-        PartialSet { duty: Duty::attester(SLOT), share, items: items.collect() }
+        PartialSet {
+            duty: Duty::attester(SLOT),
+            share,
+            items: items.collect(),
+        }
     }
 
     fn read(content: &[u8]) -> Result<PartialSet, Reject> {
         let validators = (0..10).map(key).collect();
-        decode(content, PeerIndex::new(2), &validators, &chain(), noon(SLOT))
+        decode(
+            content,
+            PeerIndex::new(2),
+            &validators,
+            &chain(),
+            noon(SLOT),
+        )
     }
 
     fn changed(change: impl FnOnce(&mut core::ParSigExMsg)) -> Vec<u8> {
@@ -218,7 +270,10 @@ mod tests {
     #[test]
     fn a_share_is_only_taken_from_its_holder() {
         let sender = PeerIndex::new(2);
-        assert_eq!(read(&encode(&set([1], 2))), Err(Reject::ForeignShare { claimed: 2, sender }));
+        assert_eq!(
+            read(&encode(&set([1], 2))),
+            Err(Reject::ForeignShare { claimed: 2, sender })
+        );
     }
 
     #[test]
@@ -232,7 +287,10 @@ mod tests {
 
     #[test]
     fn validators_of_other_clusters_are_unknown() {
-        assert_eq!(read(&encode(&set([11], 3))), Err(Reject::UnknownValidator(key(11))));
+        assert_eq!(
+            read(&encode(&set([11], 3))),
+            Err(Reject::UnknownValidator(key(11)))
+        );
     }
 
     #[test]
@@ -243,16 +301,34 @@ mod tests {
 
     #[test]
     fn duty_and_set_must_be_there_and_the_set_not_empty() {
-        assert_eq!(read(&changed(|message| message.duty = None)), Err(Reject::MissingField("duty")));
-        assert_eq!(read(&changed(|message| message.data_set = None)), Err(Reject::MissingField("data_set")));
-        assert_eq!(read(&changed(|message| message.data_set = Some(Default::default()))), Err(Reject::EmptySet));
+        assert_eq!(
+            read(&changed(|message| message.duty = None)),
+            Err(Reject::MissingField("duty"))
+        );
+        assert_eq!(
+            read(&changed(|message| message.data_set = None)),
+            Err(Reject::MissingField("data_set"))
+        );
+        assert_eq!(
+            read(&changed(
+                |message| message.data_set = Some(Default::default())
+            )),
+            Err(Reject::EmptySet)
+        );
     }
 
     #[test]
     fn kinds_to_come_are_told_from_kinds_that_have_no_signatures() {
-        let of_kind = |kind| read(&changed(|message| message.duty.as_mut().unwrap().r#type = kind));
+        let of_kind = |kind| {
+            read(&changed(|message| {
+                message.duty.as_mut().unwrap().r#type = kind
+            }))
+        };
         assert_eq!(of_kind(7), Err(Reject::UnsupportedKind(DutyKind::Randao)));
-        assert_eq!(of_kind(13), Err(Reject::NoPartialSignatures(DutyKind::InfoSync)));
+        assert_eq!(
+            of_kind(13),
+            Err(Reject::NoPartialSignatures(DutyKind::InfoSync))
+        );
         assert_eq!(of_kind(14), Err(Reject::DutyType(14)));
     }
 
@@ -260,7 +336,16 @@ mod tests {
     fn duties_too_far_ahead_or_over_are_refused() {
         let content = encode(&set([1], 3));
         let validators = (0..10).map(key).collect();
-        let at = |slot| decode(&content, PeerIndex::new(2), &validators, &chain(), noon(slot)).map_err(|e| e.label());
+        let at = |slot| {
+            decode(
+                &content,
+                PeerIndex::new(2),
+                &validators,
+                &chain(),
+                noon(slot),
+            )
+            .map_err(|e| e.label())
+        };
         assert_eq!(at(Slot(SLOT.0 + 40)), Err("expired"));
         let far = changed(|message| message.duty.as_mut().unwrap().slot = 1 << 40);
         assert_eq!(read(&far).unwrap_err().label(), "too_far_ahead");

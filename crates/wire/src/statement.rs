@@ -9,7 +9,9 @@
 use flotilla_qbft::{Draft, Hash, Message, MessageKind};
 use flotilla_types::{Duty, DutyKind, PeerIndex, Slot};
 
-use crate::fields::{Content, Field, Malformed, Part, fields, put_bytes_field, put_message_field, put_varint_field};
+use crate::fields::{
+    Content, Field, Malformed, Part, fields, put_bytes_field, put_message_field, put_varint_field,
+};
 use crate::hash::hash_bytes;
 use crate::reject::Reject;
 
@@ -64,16 +66,26 @@ impl<'a> Statement<'a> {
         let mut statement = Self::default();
         let mut duty = Part::default();
         for field in fields(bytes) {
-            let Field { number, content, raw } = field?;
+            let Field {
+                number,
+                content,
+                raw,
+            } = field?;
             match (number, content) {
                 (number::TYPE, Content::Varint(value)) => statement.kind = value.cast_signed(),
                 (number::DUTY, Content::Bytes(bytes)) => duty.add(bytes),
-                (number::PEER_INDEX, Content::Varint(value)) => statement.peer_index = value.cast_signed(),
+                (number::PEER_INDEX, Content::Varint(value)) => {
+                    statement.peer_index = value.cast_signed()
+                }
                 (number::ROUND, Content::Varint(value)) => statement.round = value.cast_signed(),
-                (number::PREPARED_ROUND, Content::Varint(value)) => statement.prepared_round = value.cast_signed(),
+                (number::PREPARED_ROUND, Content::Varint(value)) => {
+                    statement.prepared_round = value.cast_signed()
+                }
                 (number::SIGNATURE, Content::Bytes(bytes)) => statement.signature = bytes,
                 (number::VALUE_HASH, Content::Bytes(bytes)) => statement.value_hash = bytes,
-                (number::PREPARED_VALUE_HASH, Content::Bytes(bytes)) => statement.prepared_value_hash = bytes,
+                (number::PREPARED_VALUE_HASH, Content::Bytes(bytes)) => {
+                    statement.prepared_value_hash = bytes
+                }
                 _ => statement.unknown.extend_from_slice(raw),
             }
         }
@@ -86,14 +98,20 @@ impl<'a> Statement<'a> {
     pub(crate) fn facts(&self, nodes: usize) -> Result<Facts, Reject> {
         let kind = kind_from_wire(self.kind).ok_or(Reject::MessageType(self.kind))?;
         let duty = self.duty.duty()?;
-        let round = u64::try_from(self.round).ok().filter(|round| *round > 0).ok_or(Reject::Round(self.round))?;
-        let prepared_round =
-            u64::try_from(self.prepared_round).map_err(|_| Reject::PreparedRound(self.prepared_round))?;
+        let round = u64::try_from(self.round)
+            .ok()
+            .filter(|round| *round > 0)
+            .ok_or(Reject::Round(self.round))?;
+        let prepared_round = u64::try_from(self.prepared_round)
+            .map_err(|_| Reject::PreparedRound(self.prepared_round))?;
         let author = usize::try_from(self.peer_index)
             .ok()
             .filter(|index| *index < nodes)
             .and_then(PeerIndex::checked)
-            .ok_or(Reject::UnknownPeer { index: self.peer_index, nodes })?;
+            .ok_or(Reject::UnknownPeer {
+                index: self.peer_index,
+                nodes,
+            })?;
         let message = Message {
             kind,
             source: author.get(),
@@ -103,7 +121,11 @@ impl<'a> Statement<'a> {
             prepared_value: hash_from_wire(self.prepared_value_hash),
             seal: (),
         };
-        Ok(Facts { duty, author, message })
+        Ok(Facts {
+            duty,
+            author,
+            message,
+        })
     }
 
     /// The signature with its recovery number, if it has the right length. Empty ones are none.
@@ -121,7 +143,11 @@ impl<'a> Statement<'a> {
         const NULL: &Hash = &[0; 32];
         Self {
             kind: kind_to_wire(draft.kind),
-            duty: StatedDuty { slot: duty.slot.0, kind: duty.kind.wire(), unknown: Vec::new() },
+            duty: StatedDuty {
+                slot: duty.slot.0,
+                kind: duty.kind.wire(),
+                unknown: Vec::new(),
+            },
             peer_index: author.get() as i64,
             round: draft.round.cast_signed(),
             prepared_round: draft.prepared_round.cast_signed(),
@@ -137,12 +163,24 @@ impl<'a> Statement<'a> {
         let mut out = Vec::with_capacity(192);
         put_varint_field(&mut out, number::TYPE, self.kind.cast_unsigned());
         put_message_field(&mut out, number::DUTY, &self.duty.encode());
-        put_varint_field(&mut out, number::PEER_INDEX, self.peer_index.cast_unsigned());
+        put_varint_field(
+            &mut out,
+            number::PEER_INDEX,
+            self.peer_index.cast_unsigned(),
+        );
         put_varint_field(&mut out, number::ROUND, self.round.cast_unsigned());
-        put_varint_field(&mut out, number::PREPARED_ROUND, self.prepared_round.cast_unsigned());
+        put_varint_field(
+            &mut out,
+            number::PREPARED_ROUND,
+            self.prepared_round.cast_unsigned(),
+        );
         put_bytes_field(&mut out, number::SIGNATURE, signature);
         put_bytes_field(&mut out, number::VALUE_HASH, self.value_hash);
-        put_bytes_field(&mut out, number::PREPARED_VALUE_HASH, self.prepared_value_hash);
+        put_bytes_field(
+            &mut out,
+            number::PREPARED_VALUE_HASH,
+            self.prepared_value_hash,
+        );
         out.extend_from_slice(&self.unknown);
         out
     }
@@ -152,7 +190,11 @@ impl StatedDuty {
     fn read(bytes: &[u8]) -> Result<Self, Reject> {
         let mut duty = Self::default();
         for field in fields(bytes) {
-            let Field { number, content, raw } = field?;
+            let Field {
+                number,
+                content,
+                raw,
+            } = field?;
             match (number, content) {
                 (number::DUTY_SLOT, Content::Varint(value)) => duty.slot = value,
                 // An int32 is the low half of what is sent.
@@ -171,7 +213,11 @@ impl StatedDuty {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16);
         put_varint_field(&mut out, number::DUTY_SLOT, self.slot);
-        put_varint_field(&mut out, number::DUTY_TYPE, i64::from(self.kind).cast_unsigned());
+        put_varint_field(
+            &mut out,
+            number::DUTY_TYPE,
+            i64::from(self.kind).cast_unsigned(),
+        );
         out.extend_from_slice(&self.unknown);
         out
     }
@@ -184,7 +230,12 @@ pub(crate) fn read_duty(bytes: &[u8]) -> Result<Duty, Reject> {
 
 /// The deterministic encoding of a duty.
 pub(crate) fn encode_duty(duty: Duty) -> Vec<u8> {
-    StatedDuty { slot: duty.slot.0, kind: duty.kind.wire(), unknown: Vec::new() }.encode()
+    StatedDuty {
+        slot: duty.slot.0,
+        kind: duty.kind.wire(),
+        unknown: Vec::new(),
+    }
+    .encode()
 }
 
 impl From<Malformed> for Reject {
@@ -223,14 +274,20 @@ fn kind_to_wire(kind: MessageKind) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use prost::Message as _;
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::*;
     use crate::proto::core;
 
     fn draft() -> Draft {
-        Draft { kind: MessageKind::Prepare, round: 2, value: Some([7; 32]), prepared_round: 0, prepared_value: None }
+        Draft {
+            kind: MessageKind::Prepare,
+            round: 2,
+            value: Some([7; 32]),
+            prepared_round: 0,
+            prepared_value: None,
+        }
     }
 
     fn bytes() -> Vec<u8> {
@@ -253,8 +310,14 @@ mod tests {
 
     #[test]
     fn a_missing_duty_is_told_from_an_empty_one() {
-        assert_eq!(Statement::read(&[0x08, 1]), Err(Reject::MissingField("duty")));
-        assert_eq!(Statement::read(&[0x12, 0]).unwrap().facts(4), Err(Reject::MessageType(0)));
+        assert_eq!(
+            Statement::read(&[0x08, 1]),
+            Err(Reject::MissingField("duty"))
+        );
+        assert_eq!(
+            Statement::read(&[0x12, 0]).unwrap().facts(4),
+            Err(Reject::MessageType(0))
+        );
     }
 
     #[test]
@@ -262,7 +325,8 @@ mod tests {
         let plain = bytes();
         let unknown = [0xa0, 0x06, 1];
         let (front, back) = ([&unknown, &*plain].concat(), [&*plain, &unknown].concat());
-        let roots = [&plain, &front, &back].map(|bytes| Statement::read(bytes).unwrap().signing_root());
+        let roots =
+            [&plain, &front, &back].map(|bytes| Statement::read(bytes).unwrap().signing_root());
         assert_ne!(roots[0], roots[1]);
         assert_eq!(roots[1], roots[2]);
     }
@@ -271,7 +335,10 @@ mod tests {
     fn a_known_field_of_another_wire_type_counts_as_unknown() {
         let plain = bytes();
         let strange = [&*plain, &[0x22, 1, 0]].concat();
-        let (plain, strange) = (Statement::read(&plain).unwrap(), Statement::read(&strange).unwrap());
+        let (plain, strange) = (
+            Statement::read(&plain).unwrap(),
+            Statement::read(&strange).unwrap(),
+        );
         assert_eq!(strange.facts(4), plain.facts(4));
         assert_ne!(strange.signing_root(), plain.signing_root());
     }

@@ -6,7 +6,8 @@ use flotilla_crypto::{IdentityKey, IdentityPublicKey};
 use flotilla_duty::io::{ConsensusDraft, QbftMessage, Value};
 use flotilla_qbft::{Draft, MessageKind};
 use flotilla_types::{
-    AttesterValue, Chain, ChainSpec, Duty, ForkVersion, PeerIndex, PublicKeyBytes, Root, Slot, Timestamp, UnsignedData,
+    AttesterValue, Chain, ChainSpec, Duty, ForkVersion, PeerIndex, PublicKeyBytes, Root, Slot,
+    Timestamp, UnsignedData,
 };
 
 use crate::consensus::{Codec, Sealed};
@@ -32,7 +33,9 @@ pub(crate) fn key(number: u8) -> PublicKeyBytes {
 
 /// The identity keys of a cluster.
 pub(crate) fn identities(nodes: u8) -> Vec<IdentityKey> {
-    (1..=nodes).map(|number| IdentityKey::from_bytes(&[number; 32]).expect("small scalars are keys")).collect()
+    (1..=nodes)
+        .map(|number| IdentityKey::from_bytes(&[number; 32]).expect("small scalars are keys"))
+        .collect()
 }
 
 /// Their public keys.
@@ -49,24 +52,39 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn new() -> Self {
         let keys = identities(4);
-        Self { codec: Codec::new(publics(&keys)), keys }
+        Self {
+            codec: Codec::new(publics(&keys)),
+            keys,
+        }
     }
 
     /// The value with this number: one validator's duty of a slot.
     pub(crate) fn value(&self, number: u8) -> Value {
         let mut value = AttesterValue::default();
         value.data.beacon_block_root = Root([number; 32]);
-        self.codec.value([(key(1), UnsignedData::Attester(value))].into())
+        self.codec
+            .value([(key(1), UnsignedData::Attester(value))].into())
     }
 
     /// What a peer says about its draft.
     pub(crate) fn say(&self, author: usize, draft: ConsensusDraft) -> Sealed {
-        self.codec.seal(draft, PeerIndex::new(author), &self.keys[author]).expect("a sound draft")
+        self.codec
+            .seal(draft, PeerIndex::new(author), &self.keys[author])
+            .expect("a sound draft")
     }
 
     /// PREPAREs of these peers.
-    pub(crate) fn prepares(&self, authors: impl IntoIterator<Item = usize>, value: &Value) -> Vec<QbftMessage> {
-        let says = |author| self.say(author, prepare(value)).message.into_inner().message;
+    pub(crate) fn prepares(
+        &self,
+        authors: impl IntoIterator<Item = usize>,
+        value: &Value,
+    ) -> Vec<QbftMessage> {
+        let says = |author| {
+            self.say(author, prepare(value))
+                .message
+                .into_inner()
+                .message
+        };
         authors.into_iter().map(says).collect()
     }
 }
@@ -83,7 +101,12 @@ pub(crate) fn prepare(value: &Value) -> ConsensusDraft {
         prepared_round: 0,
         prepared_value: None,
     };
-    ConsensusDraft { duty: DUTY, draft, justification: Vec::new(), values: vec![value.clone()] }
+    ConsensusDraft {
+        duty: DUTY,
+        draft,
+        justification: Vec::new(),
+        values: vec![value.clone()],
+    }
 }
 
 /// A ROUND-CHANGE to round 2 that shows a certificate of round 1.
@@ -95,5 +118,10 @@ pub(crate) fn round_change(value: &Value, justification: Vec<QbftMessage>) -> Co
         prepared_round: 1,
         prepared_value: Some(value.hash),
     };
-    ConsensusDraft { duty: DUTY, draft, justification, values: vec![value.clone()] }
+    ConsensusDraft {
+        duty: DUTY,
+        draft,
+        justification,
+        values: vec![value.clone()],
+    }
 }

@@ -60,20 +60,27 @@ impl Values {
         if let Some(known) = self.find(|known| known.set == canonical) {
             return Ok(known);
         }
-        let set: UnsignedSet =
-            entries.into_iter().map(|(key, data)| decode_entry(kind, key, data)).collect::<Result<_, _>>()?;
+        let set: UnsignedSet = entries
+            .into_iter()
+            .map(|(key, data)| decode_entry(kind, key, data))
+            .collect::<Result<_, _>>()?;
         Ok(Enveloped::new(Arc::new(set), canonical))
     }
 
     /// The envelope of a value, from memory or encoded anew. The hash of a new one is its own, whatever `value` says.
     pub(crate) fn envelope(&self, value: &Value) -> Enveloped {
-        self.find(|known| known.value.hash == value.hash).unwrap_or_else(|| Enveloped::of(value.set.clone()))
+        self.find(|known| known.value.hash == value.hash)
+            .unwrap_or_else(|| Enveloped::of(value.set.clone()))
     }
 
     /// Keeps a value for the next messages.
     pub(crate) fn remember(&self, enveloped: Enveloped) {
         let mut memory = self.memory();
-        if memory.newest_first.iter().any(|known| known.value.hash == enveloped.value.hash) {
+        if memory
+            .newest_first
+            .iter()
+            .any(|known| known.value.hash == enveloped.value.hash)
+        {
             return;
         }
         memory.bytes += enveloped.envelope.len();
@@ -87,7 +94,11 @@ impl Values {
     }
 
     fn find(&self, is_it: impl Fn(&Enveloped) -> bool) -> Option<Enveloped> {
-        self.memory().newest_first.iter().find(|known| is_it(known)).cloned()
+        self.memory()
+            .newest_first
+            .iter()
+            .find(|known| is_it(known))
+            .cloned()
     }
 
     fn memory(&self) -> MutexGuard<'_, Remembered> {
@@ -99,7 +110,10 @@ impl Values {
 impl Enveloped {
     /// Encodes and hashes a set of ours.
     pub(crate) fn of(set: Arc<UnsignedSet>) -> Self {
-        let entries: Vec<_> = set.iter().map(|(key, data)| (*key, data.encode())).collect();
+        let entries: Vec<_> = set
+            .iter()
+            .map(|(key, data)| (*key, data.encode()))
+            .collect();
         let canonical = encode_entries(entries.iter().map(|(key, data)| (key, data.as_slice())));
         Self::new(set, canonical)
     }
@@ -110,7 +124,14 @@ impl Enveloped {
         put_bytes_field(&mut envelope, 2, &canonical);
         let envelope = Bytes::from(envelope);
         let inner = envelope.slice(envelope.len() - canonical.len()..);
-        Self { value: Value { hash: hash_bytes(&canonical), set }, envelope, set: inner }
+        Self {
+            value: Value {
+                hash: hash_bytes(&canonical),
+                set,
+            },
+            envelope,
+            set: inner,
+        }
     }
 }
 
@@ -125,8 +146,16 @@ fn set_of(any: &[u8]) -> Result<&[u8], Reject> {
     let (mut type_url, mut set): (&[u8], &[u8]) = (&[], &[]);
     for field in fields(any) {
         match field? {
-            Field { number: 1, content: Content::Bytes(bytes), .. } => type_url = bytes,
-            Field { number: 2, content: Content::Bytes(bytes), .. } => set = bytes,
+            Field {
+                number: 1,
+                content: Content::Bytes(bytes),
+                ..
+            } => type_url = bytes,
+            Field {
+                number: 2,
+                content: Content::Bytes(bytes),
+                ..
+            } => set = bytes,
             _ => {}
         }
     }
@@ -151,14 +180,28 @@ fn read_entries(set: &[u8]) -> Result<BTreeMap<PublicKeyBytes, &[u8]>, Reject> {
     Ok(entries)
 }
 
-fn decode_entry(kind: DutyKind, key: PublicKeyBytes, data: &[u8]) -> Result<(PublicKeyBytes, UnsignedData), Reject> {
+fn decode_entry(
+    kind: DutyKind,
+    key: PublicKeyBytes,
+    data: &[u8],
+) -> Result<(PublicKeyBytes, UnsignedData), Reject> {
     if data.is_empty() {
-        let error = DecodeError::Length { what: "unsigned data", expected: 1, got: 0 };
-        return Err(Reject::Data { validator: key, error });
+        let error = DecodeError::Length {
+            what: "unsigned data",
+            expected: 1,
+            got: 0,
+        };
+        return Err(Reject::Data {
+            validator: key,
+            error,
+        });
     }
     UnsignedData::decode(kind, data)
         .map(|data| (key, data))
-        .map_err(|error| Reject::Data { validator: key, error })
+        .map_err(|error| Reject::Data {
+            validator: key,
+            error,
+        })
 }
 
 /// The deterministic encoding: public keys ascend as their texts do.
@@ -192,15 +235,20 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use flotilla_types::AttesterValue;
-    use prost::Message as _;
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::*;
     use crate::proto::core;
 
     fn set(keys: impl IntoIterator<Item = u8>) -> UnsignedSet {
         keys.into_iter()
-            .map(|key| (PublicKeyBytes([key; 48]), UnsignedData::Attester(AttesterValue::default())))
+            .map(|key| {
+                (
+                    PublicKeyBytes([key; 48]),
+                    UnsignedData::Attester(AttesterValue::default()),
+                )
+            })
             .collect()
     }
 
@@ -242,7 +290,8 @@ mod tests {
                 "committee_index": "0", "committee_length": "1", "committees_at_slot": "1",
                 "validator_committee_index": "0"},
         });
-        let canonical = encode_entries([(&PublicKeyBytes([1; 48]), json.to_string().as_bytes())].into_iter());
+        let canonical =
+            encode_entries([(&PublicKeyBytes([1; 48]), json.to_string().as_bytes())].into_iter());
         let mut any = Vec::new();
         put_bytes_field(&mut any, 1, TYPE_URL.as_bytes());
         put_bytes_field(&mut any, 2, &canonical);
@@ -263,16 +312,31 @@ mod tests {
             any
         };
         let values = Values::default();
-        assert_eq!(values.read(DutyKind::Attester, &any(&[])).unwrap_err(), Reject::EmptySet);
+        assert_eq!(
+            values.read(DutyKind::Attester, &any(&[])).unwrap_err(),
+            Reject::EmptySet
+        );
         let empty = encode_entries([(&PublicKeyBytes([1; 48]), &[][..])].into_iter());
-        assert_eq!(values.read(DutyKind::Attester, &any(&empty)).unwrap_err().label(), "data");
+        assert_eq!(
+            values
+                .read(DutyKind::Attester, &any(&empty))
+                .unwrap_err()
+                .label(),
+            "data"
+        );
     }
 
     #[test]
     fn keys_have_one_form() {
         let good = PublicKeyBytes([0xab; 48]).to_string();
         assert_eq!(read_key(good.as_bytes()), Ok(PublicKeyBytes([0xab; 48])));
-        for bad in [&good.to_uppercase(), &good[2..], &good[..96], "", &format!("{good}00")] {
+        for bad in [
+            &good.to_uppercase(),
+            &good[2..],
+            &good[..96],
+            "",
+            &format!("{good}00"),
+        ] {
             assert!(read_key(bad.as_bytes()).is_err(), "{bad}");
         }
     }
@@ -285,7 +349,14 @@ mod tests {
         }
         let memory = values.memory();
         assert_eq!(memory.newest_first.len(), REMEMBERED_VALUES);
-        assert_eq!(memory.bytes, memory.newest_first.iter().map(|known| known.envelope.len()).sum::<usize>());
+        assert_eq!(
+            memory.bytes,
+            memory
+                .newest_first
+                .iter()
+                .map(|known| known.envelope.len())
+                .sum::<usize>()
+        );
     }
 
     proptest! {

@@ -29,7 +29,9 @@ impl Version {
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
         let patches = self.release_patch().zip(other.release_patch());
-        self.minor.cmp(&other.minor).then_with(|| patches.map_or(Ordering::Equal, |(ours, theirs)| ours.cmp(&theirs)))
+        self.minor
+            .cmp(&other.minor)
+            .then_with(|| patches.map_or(Ordering::Equal, |(ours, theirs)| ours.cmp(&theirs)))
     }
 
     /// Whether a node that speaks `supported` release lines can work with this version: it is one of them, or newer than
@@ -54,20 +56,31 @@ impl FromStr for Version {
             Some((numbers, label)) => (numbers, Some(label.to_owned())),
             None => (numbers, None),
         };
-        let numbers = numbers.split('.').map(number).collect::<Result<Vec<_>, _>>()?;
+        let numbers = numbers
+            .split('.')
+            .map(number)
+            .collect::<Result<Vec<_>, _>>()?;
         let (major, minor, patch) = match *numbers {
             [major, minor] => (major, minor, None),
             [major, minor, patch] => (major, minor, Some(patch)),
             _ => return Err(VersionError),
         };
-        Ok(Self { minor: Minor(major, minor), patch, pre_release })
+        Ok(Self {
+            minor: Minor(major, minor),
+            patch,
+            pre_release,
+        })
     }
 }
 
 fn number(digits: &str) -> Result<u32, VersionError> {
     // `parse` alone would take a sign.
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number).ok_or(VersionError)
+    digits
+        .parse()
+        .ok()
+        .filter(|_| is_number)
+        .ok_or(VersionError)
 }
 
 impl fmt::Display for Minor {
@@ -82,7 +95,9 @@ impl fmt::Display for Version {
         if let Some(patch) = self.patch {
             write!(f, ".{patch}")?;
         }
-        self.pre_release.as_ref().map_or(Ok(()), |label| write!(f, "-{label}"))
+        self.pre_release
+            .as_ref()
+            .map_or(Ok(()), |label| write!(f, "-{label}"))
     }
 }
 
@@ -96,7 +111,17 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_versions_are_refused() {
-        for text in ["", "1.2.3", "v1", "v1.2.3.4", "v1.+2", "v1.2-", "v1.", "v1.2.3 ", "v1.99999999999"] {
+        for text in [
+            "",
+            "1.2.3",
+            "v1",
+            "v1.2.3.4",
+            "v1.+2",
+            "v1.2-",
+            "v1.",
+            "v1.2.3 ",
+            "v1.99999999999",
+        ] {
             assert_eq!(text.parse::<Version>(), Err(VersionError), "{text}");
         }
     }
@@ -104,7 +129,8 @@ mod tests {
     #[test]
     fn newer_than_all_is_supported_and_older_is_not() {
         let supported = [Minor(1, 11), Minor(1, 10)];
-        let is_supported = |text: &str| text.parse::<Version>().unwrap().is_supported_by(&supported);
+        let is_supported =
+            |text: &str| text.parse::<Version>().unwrap().is_supported_by(&supported);
         assert!(is_supported("v1.10.3") && is_supported("v1.12-dev") && is_supported("v2.0"));
         assert!(!is_supported("v1.9.0"));
     }

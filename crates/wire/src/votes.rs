@@ -78,7 +78,11 @@ pub fn sent(message: &Sealed) -> Vec<u8> {
 ///
 /// # Errors
 /// [`SealError::ForeignHash`] if the value is not what its hash says.
-pub fn prepared(codec: &Codec, value: &Value, certificate: &[QbftMessage]) -> Result<Vec<u8>, SealError> {
+pub fn prepared(
+    codec: &Codec,
+    value: &Value,
+    certificate: &[QbftMessage],
+) -> Result<Vec<u8>, SealError> {
     Ok(record(PREPARED, &codec.certificate(certificate, value)?))
 }
 
@@ -109,7 +113,9 @@ fn record(kind: u8, content: &[u8]) -> Vec<u8> {
 /// The body of the record at a place and where the next one begins; nothing if the log ends before this one does.
 fn body_at(log: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, LogProblem> {
     let rest = &log[at..];
-    let Some((header, rest)) = rest.split_first_chunk::<HEADER>() else { return Ok(None) };
+    let Some((header, rest)) = rest.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
     // The length has a sum of its own, so that a damaged length is not taken for a tail.
     if header[12..] != sum::<4>(&header[..12]) {
         return Err(LogProblem::Checksum);
@@ -118,7 +124,9 @@ fn body_at(log: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, LogProblem> 
     if length > MESSAGE_LIMIT + 1 {
         return Err(LogProblem::Length(length));
     }
-    let Some(body) = rest.get(..length) else { return Ok(None) };
+    let Some(body) = rest.get(..length) else {
+        return Ok(None);
+    };
     if header[4..12] != sum::<8>(body) {
         return Err(LogProblem::Checksum);
     }
@@ -148,20 +156,38 @@ fn certificate(codec: &Codec, content: &[u8]) -> Result<LoggedVote, LogProblem> 
     Ok(prepared_vote(duty, round, value, certificate))
 }
 
-fn prepared_vote(duty: Duty, round: u64, value: Value, certificate: Verified<Vec<QbftMessage>>) -> LoggedVote {
-    LoggedVote::Prepared { duty, round, value, certificate }
+fn prepared_vote(
+    duty: Duty,
+    round: u64,
+    value: Value,
+    certificate: Verified<Vec<QbftMessage>>,
+) -> LoggedVote {
+    LoggedVote::Prepared {
+        duty,
+        round,
+        value,
+        certificate,
+    }
 }
 
 /// The round of a quorum of PREPAREs for one value, each by another peer.
 fn round_of(statements: &[QbftMessage], value: &Value, nodes: usize) -> Result<u64, &'static str> {
-    let round = statements.first().map(|statement| statement.round).ok_or("it is empty")?;
+    let round = statements
+        .first()
+        .map(|statement| statement.round)
+        .ok_or("it is empty")?;
     let same = |statement: &QbftMessage| {
-        statement.kind == MessageKind::Prepare && statement.round == round && statement.value == Some(value.hash)
+        statement.kind == MessageKind::Prepare
+            && statement.round == round
+            && statement.value == Some(value.hash)
     };
     if !statements.iter().all(same) {
         return Err("a statement is not a PREPARE of one round and value");
     }
-    let authors: std::collections::BTreeSet<_> = statements.iter().map(|statement| statement.source).collect();
+    let authors: std::collections::BTreeSet<_> = statements
+        .iter()
+        .map(|statement| statement.source)
+        .collect();
     if authors.len() != statements.len() || authors.len() < quorum(nodes) {
         return Err("its authors are not a quorum of distinct peers");
     }
@@ -207,13 +233,26 @@ mod tests {
         let value = cluster.value(1);
         let certificate = cluster.prepares(0..3, &value);
         assert_eq!(log.votes.len(), 3);
-        let LoggedVote::Sent(first) = &log.votes[0] else { panic!("{:?}", log.votes[0]) };
+        let LoggedVote::Sent(first) = &log.votes[0] else {
+            panic!("{:?}", log.votes[0])
+        };
         assert_eq!(*first, cluster.say(ME, prepare(&value)).message);
-        let LoggedVote::Prepared { duty, round, value: kept, certificate: statements } = &log.votes[1] else {
+        let LoggedVote::Prepared {
+            duty,
+            round,
+            value: kept,
+            certificate: statements,
+        } = &log.votes[1]
+        else {
             panic!("{:?}", log.votes[1])
         };
-        assert_eq!((*duty, *round, kept, &**statements), (DUTY, 1, &value, &certificate));
-        let LoggedVote::Sent(last) = &log.votes[2] else { panic!("{:?}", log.votes[2]) };
+        assert_eq!(
+            (*duty, *round, kept, &**statements),
+            (DUTY, 1, &value, &certificate)
+        );
+        let LoggedVote::Sent(last) = &log.votes[2] else {
+            panic!("{:?}", log.votes[2])
+        };
         assert_eq!(last.justification, certificate);
     }
 
@@ -227,8 +266,14 @@ mod tests {
     fn messages_of_others_and_unknown_kinds_are_refused() {
         let cluster = Cluster::new();
         let foreign = sent(&cluster.say(0, prepare(&cluster.value(1))));
-        assert_eq!(read(&foreign).unwrap_err().problem, LogProblem::ForeignAuthor(0));
-        assert_eq!(read(&record(9, &[])).unwrap_err().problem, LogProblem::Kind(9));
+        assert_eq!(
+            read(&foreign).unwrap_err().problem,
+            LogProblem::ForeignAuthor(0)
+        );
+        assert_eq!(
+            read(&record(9, &[])).unwrap_err().problem,
+            LogProblem::Kind(9)
+        );
     }
 
     #[test]
@@ -236,11 +281,23 @@ mod tests {
         let cluster = Cluster::new();
         let value = cluster.value(1);
         let problem = |statements: &[QbftMessage]| {
-            read(&prepared(&cluster.codec, &value, statements).unwrap()).unwrap_err().problem
+            read(&prepared(&cluster.codec, &value, statements).unwrap())
+                .unwrap_err()
+                .problem
         };
-        assert!(matches!(problem(&cluster.prepares(0..2, &value)), LogProblem::Certificate(_)));
-        assert!(matches!(problem(&cluster.prepares([0, 1, 1], &value)), LogProblem::Certificate(_)));
-        let change = cluster.say(3, round_change(&value, Vec::new())).message.into_inner().message;
+        assert!(matches!(
+            problem(&cluster.prepares(0..2, &value)),
+            LogProblem::Certificate(_)
+        ));
+        assert!(matches!(
+            problem(&cluster.prepares([0, 1, 1], &value)),
+            LogProblem::Certificate(_)
+        ));
+        let change = cluster
+            .say(3, round_change(&value, Vec::new()))
+            .message
+            .into_inner()
+            .message;
         let mixed = [cluster.prepares(0..2, &value), vec![change]].concat();
         assert!(matches!(problem(&mixed), LogProblem::Certificate(_)));
         assert!(matches!(problem(&[]), LogProblem::Message(_)));

@@ -19,15 +19,29 @@ struct Cluster(Vec<IdentityKey>);
 
 impl Cluster {
     fn new(nodes: u8) -> Self {
-        Self((1..=nodes).map(|number| IdentityKey::from_bytes(&[number; 32]).unwrap()).collect())
+        Self(
+            (1..=nodes)
+                .map(|number| IdentityKey::from_bytes(&[number; 32]).unwrap())
+                .collect(),
+        )
     }
 
     /// A signed statement of peer 0, a COMMIT of round 1 unless changed.
     fn statement(&self, change: impl FnOnce(&mut QbftMsg)) -> QbftMsg {
-        let duty = Duty { slot: SLOT, r#type: 2 };
-        let mut statement = QbftMsg { r#type: 3, duty: Some(duty), round: 1, ..QbftMsg::default() };
+        let duty = Duty {
+            slot: SLOT,
+            r#type: 2,
+        };
+        let mut statement = QbftMsg {
+            r#type: 3,
+            duty: Some(duty),
+            round: 1,
+            ..QbftMsg::default()
+        };
         change(&mut statement);
-        let author = usize::try_from(statement.peer_idx).ok().and_then(|index| self.0.get(index));
+        let author = usize::try_from(statement.peer_idx)
+            .ok()
+            .and_then(|index| self.0.get(index));
         let root = hash_bytes(&statement.encode_to_vec());
         statement.signature = author.unwrap_or(&self.0[0]).sign(&root).to_vec();
         statement
@@ -36,7 +50,13 @@ impl Cluster {
     fn is_accepted(&self, message: &QbftConsensusMsg) -> bool {
         let chain = chain(0);
         let codec = Codec::new(publics(&self.0));
-        codec.decode(&message.encode_to_vec(), chain.slot_start(Slot(SLOT)), &chain).is_ok()
+        codec
+            .decode(
+                &message.encode_to_vec(),
+                chain.slot_start(Slot(SLOT)),
+                &chain,
+            )
+            .is_ok()
     }
 }
 
@@ -44,18 +64,38 @@ impl Cluster {
 fn value(number: u8) -> Any {
     let mut data = vec![number; 232];
     data[..8].copy_from_slice(&[8, 0, 0, 0, 136, 0, 0, 0]);
-    let set = UnsignedDataSet { set: [(format!("0x{}", "ab".repeat(48)), data)].into() };
-    Any { type_url: "type.googleapis.com/core.corepb.v1.UnsignedDataSet".into(), value: set.encode_to_vec() }
+    let set = UnsignedDataSet {
+        set: [(format!("0x{}", "ab".repeat(48)), data)].into(),
+    };
+    Any {
+        type_url: "type.googleapis.com/core.corepb.v1.UnsignedDataSet".into(),
+        value: set.encode_to_vec(),
+    }
 }
 
 fn case(name: &str) -> bool {
     let four = Cluster::new(4);
     let valid = || four.statement(|_| ());
-    let message = |msg, justification, values| QbftConsensusMsg { msg: Some(msg), justification, values };
+    let message = |msg, justification, values| QbftConsensusMsg {
+        msg: Some(msg),
+        justification,
+        values,
+    };
     match name {
-        "no message field" => four.is_accepted(&QbftConsensusMsg { msg: None, ..QbftConsensusMsg::default() }),
-        "type 0" => four.is_accepted(&message(four.statement(|msg| msg.r#type = 0), vec![], vec![])),
-        "round 0" => four.is_accepted(&message(four.statement(|msg| msg.round = 0), vec![], vec![])),
+        "no message field" => four.is_accepted(&QbftConsensusMsg {
+            msg: None,
+            ..QbftConsensusMsg::default()
+        }),
+        "type 0" => four.is_accepted(&message(
+            four.statement(|msg| msg.r#type = 0),
+            vec![],
+            vec![],
+        )),
+        "round 0" => four.is_accepted(&message(
+            four.statement(|msg| msg.round = 0),
+            vec![],
+            vec![],
+        )),
         "unknown peer in justification" => {
             let stranger = four.statement(|msg| msg.peer_idx = 4);
             four.is_accepted(&message(valid(), vec![stranger], vec![]))
@@ -66,12 +106,16 @@ fn case(name: &str) -> bool {
             let said = || one.statement(|_| ());
             one.is_accepted(&message(said(), vec![said(), said()], vec![]))
         }
-        "6 values, 2 justifications" => {
-            four.is_accepted(&message(valid(), vec![valid(), valid()], (0..6).map(value).collect()))
-        }
-        "value hash missing from values" => {
-            four.is_accepted(&message(four.statement(|msg| msg.value_hash = vec![1; 32]), vec![], vec![value(1)]))
-        }
+        "6 values, 2 justifications" => four.is_accepted(&message(
+            valid(),
+            vec![valid(), valid()],
+            (0..6).map(value).collect(),
+        )),
+        "value hash missing from values" => four.is_accepted(&message(
+            four.statement(|msg| msg.value_hash = vec![1; 32]),
+            vec![],
+            vec![value(1)],
+        )),
         "decided round differs from commits" => {
             let decided = four.statement(|msg| (msg.r#type, msg.round) = (DECIDED, 2));
             four.is_accepted(&message(decided, vec![valid()], vec![]))
@@ -99,12 +143,11 @@ fn is_accepted(condition: &Value) -> bool {
 fn one_more_than_the_limit_is_refused() {
     let one = Cluster::new(1);
     let said = || one.statement(|_| ());
-    let message =
-        |justifications: usize, values| QbftConsensusMsg {
-            msg: Some(said()),
-            justification: (0..justifications).map(|_| said()).collect(),
-            values: (0..values).map(value).collect(),
-        };
+    let message = |justifications: usize, values| QbftConsensusMsg {
+        msg: Some(said()),
+        justification: (0..justifications).map(|_| said()).collect(),
+        values: (0..values).map(value).collect(),
+    };
     assert!(one.is_accepted(&message(2, 6)));
     assert!(!one.is_accepted(&message(3, 6)));
     assert!(!one.is_accepted(&message(2, 7)));

@@ -23,15 +23,37 @@ fn qbft_signed_messages_vectors() {
         for case in list(&file, "messages") {
             let label = text(case, "label");
             let now = chain.slot_start(Slot(number(case, "slot")));
-            let heard = codec.decode(&content(case, "framed_consensus_msg_hex"), now, &chain).unwrap().into_inner();
+            let heard = codec
+                .decode(&content(case, "framed_consensus_msg_hex"), now, &chain)
+                .unwrap()
+                .into_inner();
             assert_eq!(*heard.message.seal, *bytes(case, "qbft_msg_hex"), "{label}");
             assert_eq!(heard.message.kind, kind(number(case, "type")), "{label}");
-            assert_eq!(heard.message.source as u64, number(case, "peer_idx"), "{label}");
+            assert_eq!(
+                heard.message.source as u64,
+                number(case, "peer_idx"),
+                "{label}"
+            );
             assert_eq!(heard.message.round, number(case, "round"), "{label}");
-            assert_eq!(heard.message.value.unwrap_or_default(), hash(case, "value_hash_hex"), "{label}");
-            assert_eq!(heard.justification.len(), list(case, "justification").len(), "{label}");
-            let unsigned = QbftMsg { signature: Vec::new(), ..QbftMsg::decode(&*heard.message.seal).unwrap() };
-            assert_eq!(hash_bytes(&unsigned.encode_to_vec()), hash(case, "signing_root_hex"), "{label}");
+            assert_eq!(
+                heard.message.value.unwrap_or_default(),
+                hash(case, "value_hash_hex"),
+                "{label}"
+            );
+            assert_eq!(
+                heard.justification.len(),
+                list(case, "justification").len(),
+                "{label}"
+            );
+            let unsigned = QbftMsg {
+                signature: Vec::new(),
+                ..QbftMsg::decode(&*heard.message.seal).unwrap()
+            };
+            assert_eq!(
+                hash_bytes(&unsigned.encode_to_vec()),
+                hash(case, "signing_root_hex"),
+                "{label}"
+            );
 
             let said = say(&codec, &keys, case, heard.justification, heard.values);
             assert_eq!(said, content(case, "framed_consensus_msg_hex"), "{label}");
@@ -56,8 +78,17 @@ fn say(
         prepared_value: non_null("prepared_value_hash_hex"),
     };
     let duty = Duty::new(Slot(number(case, "slot")), duty_kind(case));
-    let draft = ConsensusDraft { duty, draft, justification, values };
-    codec.seal(draft, PeerIndex::new(me), &keys[me]).unwrap().bytes.to_vec()
+    let draft = ConsensusDraft {
+        duty,
+        draft,
+        justification,
+        values,
+    };
+    codec
+        .seal(draft, PeerIndex::new(me), &keys[me])
+        .unwrap()
+        .bytes
+        .to_vec()
 }
 
 fn duty_kind(case: &Value) -> DutyKind {
@@ -83,9 +114,14 @@ fn qbft_verdicts_vectors() {
         for case in list(&file, "cases") {
             let name = text(case, "name");
             // A codec for each case, so that nothing is accepted from memory.
-            let heard = Codec::new(publics(&keys(&file))).decode(&content(case, "frame"), now, &chain);
+            let heard =
+                Codec::new(publics(&keys(&file))).decode(&content(case, "frame"), now, &chain);
             let label = heard.as_ref().map_or_else(Reject::label, |_| "passed");
-            assert!(expected(case).contains(&label), "{name}: {label}, {:?}", heard.err());
+            assert!(
+                expected(case).contains(&label),
+                "{name}: {label}, {:?}",
+                heard.err()
+            );
         }
     }
 }
@@ -94,10 +130,16 @@ fn qbft_verdicts_vectors() {
 fn expected(case: &Value) -> &'static [&'static str] {
     if text(case, "verdict") != "rejected" {
         let is_proposer = text(case, "name").starts_with("proposer");
-        return if is_proposer { &["unsupported_kind"] } else { &["passed"] };
+        return if is_proposer {
+            &["unsupported_kind"]
+        } else {
+            &["passed"]
+        };
     }
     match text(case, "reason") {
-        "signature cannot be recovered" | "signature is not by the claimed peer" | "no signature" => &["bad_signature"],
+        "signature cannot be recovered"
+        | "signature is not by the claimed peer"
+        | "no signature" => &["bad_signature"],
         "peer index not in the cluster" => &["unknown_peer"],
         "message type" => &["message_type"],
         "round not positive" | "negative prepared round" => &["round"],
@@ -122,12 +164,21 @@ fn qbft_traces_vectors() {
         let chain = chain(0);
         let now = chain.slot_start(Slot(number(&file["duty"], "slot")));
         for trace in list(&file, "traces") {
-            let frames: Vec<_> = list(trace, "events").iter().filter(|event| event["frame"].is_string()).collect();
+            let frames: Vec<_> = list(trace, "events")
+                .iter()
+                .filter(|event| event["frame"].is_string())
+                .collect();
             assert!(!frames.is_empty(), "{} has no frames", trace["name"]);
             for event in frames {
                 let heard = codec.decode(&content(event, "frame"), now, &chain);
                 let rejected = event["verdict"].as_str() == Some("rejected");
-                assert_eq!(heard.is_err(), rejected, "{}: {:?}", trace["name"], heard.err());
+                assert_eq!(
+                    heard.is_err(),
+                    rejected,
+                    "{}: {:?}",
+                    trace["name"],
+                    heard.err()
+                );
             }
         }
     }

@@ -12,7 +12,11 @@ use serde_json::Value;
 fn root() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("FLOTILLA_VECTORS") {
         let named = PathBuf::from(named);
-        assert!(named.is_dir(), "FLOTILLA_VECTORS names {}, which is no folder", named.display());
+        assert!(
+            named.is_dir(),
+            "FLOTILLA_VECTORS names {}, which is no folder",
+            named.display()
+        );
         return Some(named);
     }
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
@@ -25,9 +29,12 @@ fn root() -> Option<PathBuf> {
 
 /// Every JSON file of a kind; fails if the folder is there and has none.
 pub(crate) fn files(folder: &str, kind: &str) -> Vec<Value> {
-    let Some(root) = root() else { return Vec::new() };
+    let Some(root) = root() else {
+        return Vec::new();
+    };
     let folder = root.join(folder);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.filter(|name| name.starts_with(kind)).collect();
     names.sort();
@@ -37,26 +44,37 @@ pub(crate) fn files(folder: &str, kind: &str) -> Vec<Value> {
 
 /// One of our own files.
 pub(crate) fn own(name: &str) -> Value {
-    json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name))
+    json(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data")
+            .join(name),
+    )
 }
 
 fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    serde_json::from_slice(&fs::read(path).unwrap())
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The items of a list.
 pub(crate) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value[field].as_array().unwrap_or_else(|| panic!("no list {field} in {value}"))
+    value[field]
+        .as_array()
+        .unwrap_or_else(|| panic!("no list {field} in {value}"))
 }
 
 /// A string field.
 pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_else(|| panic!("no text {field} in {value}"))
+    value[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text {field} in {value}"))
 }
 
 /// A whole number.
 pub(crate) fn number(value: &Value, field: &str) -> u64 {
-    value[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {value}"))
+    value[field]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number {field} in {value}"))
 }
 
 /// A hex field.
@@ -83,7 +101,10 @@ pub(crate) fn content(value: &Value, field: &str) -> Vec<u8> {
 
 /// The keys of a cluster.
 pub(crate) fn keys(file: &Value) -> Vec<IdentityKey> {
-    list(file, "private_keys_hex").iter().map(|key| IdentityKey::from_hex(key.as_str().unwrap()).unwrap()).collect()
+    list(file, "private_keys_hex")
+        .iter()
+        .map(|key| IdentityKey::from_hex(key.as_str().unwrap()).unwrap())
+        .collect()
 }
 
 /// Their public keys.

@@ -15,7 +15,12 @@ use crate::folder::{bytes, files, hash, list, number, text, unhex};
 fn hash_bytes_lengths_vectors() {
     for file in files("consensus", "hash_bytes_lengths") {
         for case in list(&file, "cases") {
-            assert_eq!(hash_bytes(&bytes(case, "bytes_hex")), hash(case, "hash_hex"), "{}", case["length"]);
+            assert_eq!(
+                hash_bytes(&bytes(case, "bytes_hex")),
+                hash(case, "hash_hex"),
+                "{}",
+                case["length"]
+            );
         }
     }
 }
@@ -24,7 +29,12 @@ fn hash_bytes_lengths_vectors() {
 fn hash_proto_short_vectors() {
     for file in files("consensus", "hash_proto_short") {
         for case in list(&file, "cases") {
-            assert_eq!(hash_bytes(&bytes(case, "proto_hex")), hash(case, "hash_proto_hex"), "{}", text(case, "name"));
+            assert_eq!(
+                hash_bytes(&bytes(case, "proto_hex")),
+                hash(case, "hash_proto_hex"),
+                "{}",
+                text(case, "name")
+            );
         }
     }
 }
@@ -34,11 +44,15 @@ fn unsigned_data_set_hash_vectors() {
     for file in files("consensus", "hash_proto_unsigned_data_set") {
         let entries = file["map_value_ssz_hex"].as_object().unwrap();
         let set = entries.iter().map(|(key, data)| {
-            let data = UnsignedData::decode(DutyKind::Attester, &unhex(data.as_str().unwrap())).unwrap();
+            let data =
+                UnsignedData::decode(DutyKind::Attester, &unhex(data.as_str().unwrap())).unwrap();
             (key.parse::<PublicKeyBytes>().unwrap(), data)
         });
         assert_eq!(value_hash(&set.collect()), hash(&file, "hash_proto_hex"));
-        assert_eq!(hash_bytes(&bytes(&file, "unsigned_data_set_proto_hex")), hash(&file, "hash_proto_hex"));
+        assert_eq!(
+            hash_bytes(&bytes(&file, "unsigned_data_set_proto_hex")),
+            hash(&file, "hash_proto_hex")
+        );
     }
 }
 
@@ -46,9 +60,15 @@ fn unsigned_data_set_hash_vectors() {
 #[test]
 fn test_hash_proto_golden_vectors() {
     let sets = files("consensus", "TestHashProto");
-    for (set, expected) in sets.into_iter().zip(files("consensus", "hash_proto_unsigned_data_set")) {
+    for (set, expected) in sets
+        .into_iter()
+        .zip(files("consensus", "hash_proto_unsigned_data_set"))
+    {
         let set: BTreeMap<PublicKeyBytes, AttesterValue> = serde_json::from_value(set).unwrap();
-        let set = set.into_iter().map(|(key, value)| (key, UnsignedData::Attester(value))).collect();
+        let set = set
+            .into_iter()
+            .map(|(key, value)| (key, UnsignedData::Attester(value)))
+            .collect();
         assert_eq!(value_hash(&set), hash(&expected, "hash_proto_hex"));
     }
 }
@@ -64,9 +84,16 @@ fn consensus_values_vectors() {
             assert_eq!(hash_bytes(&proto), hash(case, "hash_proto"), "{name}");
             if number(case, "duty_type") == 2 {
                 let set = decoded.set.iter().map(|(key, data)| {
-                    (key.parse().unwrap(), UnsignedData::decode(DutyKind::Attester, data).unwrap())
+                    (
+                        key.parse().unwrap(),
+                        UnsignedData::decode(DutyKind::Attester, data).unwrap(),
+                    )
                 });
-                assert_eq!(value_hash(&set.collect()), hash(case, "hash_proto"), "{name}");
+                assert_eq!(
+                    value_hash(&set.collect()),
+                    hash(case, "hash_proto"),
+                    "{name}"
+                );
             }
         }
     }

@@ -29,7 +29,10 @@ fn peerinfo_frames_vectors() {
         };
         assert_eq!(info.encode(), content(&file, "framed_hex"));
         assert_eq!(PeerInfo::decode(&content(&file, "framed_hex")), Ok(info));
-        assert_eq!(PeerInfo::decode(&content(&file, "empty_request_framed_hex")), Ok(PeerInfo::default()));
+        assert_eq!(
+            PeerInfo::decode(&content(&file, "empty_request_framed_hex")),
+            Ok(PeerInfo::default())
+        );
     }
 }
 
@@ -46,10 +49,18 @@ fn info(version: &str, client: &str) -> PeerInfo {
 }
 
 fn findings(info: &PeerInfo, supported: &[Minor]) -> (bool, Option<bool>, Vec<Finding>) {
-    let expected = Expected { lock_hash: &[0; 32], builder_api: false, supported };
+    let expected = Expected {
+        lock_hash: &[0; 32],
+        builder_api: false,
+        supported,
+    };
     let report = check(info, &expected, Timestamp::from_secs(1), Duration::ZERO);
     let of_version = |finding: &Finding| !matches!(finding, Finding::LockHash(_));
-    (report.usable, report.compatible, report.findings.into_iter().filter(of_version).collect())
+    (
+        report.usable,
+        report.compatible,
+        report.findings.into_iter().filter(of_version).collect(),
+    )
 }
 
 #[test]
@@ -82,7 +93,11 @@ fn version_order_vectors() {
                 1.. => Ordering::Greater,
             };
             assert_eq!(version("a").compare(&version("b")), expected, "{case}");
-            assert_eq!(version("b").compare(&version("a")), expected.reverse(), "{case}");
+            assert_eq!(
+                version("b").compare(&version("a")),
+                expected.reverse(),
+                "{case}"
+            );
         }
     }
 }
@@ -93,8 +108,16 @@ fn other_clients_versions_vectors() {
         for case in list(&file, "dv_client_check") {
             let info = info(text(case, "charon_version"), text(case, "dv_client"));
             let (usable, compatible, _) = findings(&info, &SUPPORTED);
-            assert_eq!(usable, case["metrics_recorded"].as_bool().unwrap(), "{case}");
-            assert_eq!(compatible, Some(number(case, "version_support_gauge") == 1), "{case}");
+            assert_eq!(
+                usable,
+                case["metrics_recorded"].as_bool().unwrap(),
+                "{case}"
+            );
+            assert_eq!(
+                compatible,
+                Some(number(case, "version_support_gauge") == 1),
+                "{case}"
+            );
         }
     }
 }
