@@ -121,6 +121,28 @@ pub enum NewDefinitionError {
     Hash(#[from] HashError),
 }
 
+impl<'a> NewDefinition<'a> {
+    /// The defaults: the latest version, no operators, no validators, default threshold and amounts.
+    #[must_use]
+    pub fn new(network: &'a Network) -> Self {
+        Self {
+            version: Version::LATEST,
+            name: String::new(),
+            operators: Vec::new(),
+            creator: Creator::default(),
+            threshold: None,
+            validators: Vec::new(),
+            timestamp: String::new(),
+            network,
+            dkg_algorithm: "default".to_owned(),
+            deposit_amounts: Vec::new(),
+            consensus_protocol: String::new(),
+            target_gas_limit: DEFAULT_GAS_LIMIT,
+            compounding: false,
+        }
+    }
+}
+
 impl NewDefinition<'_> {
     /// Builds the definition, with hashes.
     ///
@@ -269,4 +291,175 @@ pub(crate) fn uuid_text(bytes: &[u8; 16]) -> String {
         &digits[20..],
     ]
     .join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::network::Networks;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    const ADDRESS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
+    fn pair(withdrawal: &str) -> ValidatorAddresses {
+        ValidatorAddresses {
+            fee_recipient: ADDRESS.to_owned(),
+            withdrawal: withdrawal.to_owned(),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut NewDefinition<'_>)) -> Result<Definition, NewDefinitionError> {
+        let networks = Networks::public();
+        let mut new = NewDefinition {
+            operators: vec![Operator::default(); 4],
+            validators: vec![pair(ADDRESS)],
+            ..NewDefinition::new(networks.by_name("hoodi").unwrap())
+        };
+        change(&mut new);
+        new.build(&mut ChaCha20Rng::seed_from_u64(1))
+    }
+
+    #[test]
+    fn threshold_is_two_thirds_rounded_up() {
+        let thresholds: Vec<usize> = (3..=10).map(default_threshold).collect();
+        assert_eq!(thresholds, [2, 3, 4, 4, 5, 6, 6, 7]);
+        assert_eq!(with(|_| {}).unwrap().threshold, 3);
+    }
+
+    #[test]
+    fn choices_out_of_bounds_are_named() {
+        let refused = |change: fn(&mut NewDefinition<'_>)| with(change).unwrap_err();
+        assert_eq!(
+            refused(|new| new.operators.truncate(2)),
+            NewDefinitionError::TooFewOperators { found: 2 }
+        );
+        assert_eq!(
+            refused(|new| new.validators.clear()),
+            NewDefinitionError::NoValidators
+        );
+        for threshold in [1, 5] {
+            let outcome = with(|new| new.threshold = Some(threshold));
+            assert_eq!(
+                outcome,
+                Err(NewDefinitionError::Threshold {
+                    threshold,
+                    operators: 4
+                })
+            );
+        }
+        assert!(matches!(
+            refused(|new| new.deposit_amounts = vec![1]),
+            NewDefinitionError::Amounts(_)
+        ));
+        assert!(matches!(
+            refused(|new| new.consensus_protocol = "abft".to_owned()),
+            NewDefinitionError::Protocol { .. }
+        ));
+        assert_eq!(
+            refused(|new| new.target_gas_limit = 0),
+            NewDefinitionError::NoGasLimit
+        );
+        assert!(matches!(
+            refused(|new| new.name = "x".repeat(257)),
+            NewDefinitionError::Hash(_)
+        ));
+        assert!(with(|new| new.consensus_protocol = "QBFT".to_owned()).is_ok());
+    }
+
+    #[test]
+    fn older_versions_refuse_what_they_cannot_express() {
+        let needed = |version, change: fn(&mut NewDefinition<'_>)| {
+            let outcome = with(|new| {
+                new.version = version;
+                change(new);
+            });
+            match outcome {
+                Err(NewDefinitionError::Version { needed, .. }) => Some(needed),
+                Ok(_) => None,
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert_eq!(
+            needed(Version::V1_9, |new| new.compounding = true),
+            Some(Version::V1_10)
+        );
+        assert_eq!(
+            needed(Version::V1_8, |new| new.consensus_protocol =
+                "qbft".to_owned()),
+            Some(Version::V1_9)
+        );
+        assert_eq!(
+            needed(Version::V1_7, |new| new.deposit_amounts =
+                vec![16_000_000_000; 2]),
+            Some(Version::V1_8)
+        );
+        let differ: fn(&mut NewDefinition<'_>) = |new| {
+            new.validators
+                .push(pair("0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"))
+        };
+        assert_eq!(needed(Version::V1_4, differ), Some(Version::V1_5));
+        for version in Version::ALL {
+            assert_eq!(needed(version, |_| {}), None, "{version}");
+        }
+    }
+
+    #[test]
+    fn every_version_is_written_and_read_back() {
+        for version in Version::ALL {
+            let definition = with(|new| {
+                new.version = version;
+                new.validators = vec![pair(ADDRESS); 2];
+            })
+            .unwrap();
+            let read = Definition::parse(definition.to_json().unwrap().as_bytes()).unwrap();
+            assert_eq!(read.to_json(), definition.to_json(), "{version}");
+            assert_eq!(read.config_hash, definition.config_hash, "{version}");
+            for index in 0..2 {
+                assert_eq!(
+                    read.validator_addresses(index),
+                    definition.validator_addresses(index)
+                );
+            }
+            assert_eq!(read.validator_addresses(2), None);
+        }
+    }
+
+    #[test]
+    fn identifiers_are_random_uuids_of_version_4() {
+        let uuid = with(|_| {}).unwrap().uuid;
+        assert_eq!(uuid.len(), 36);
+        assert_eq!(&uuid[14..15], "4");
+        assert!("89AB".contains(&uuid[19..20]), "{uuid}");
+        assert_eq!(uuid, uuid.to_uppercase());
+    }
+
+    #[test]
+    fn withdrawal_addresses_must_be_checksummed_and_not_zero_where_money_is_real() {
+        let networks = Networks::public();
+        let zero = "0x0000000000000000000000000000000000000000";
+        let check = |address: &str, network: &str| {
+            let definition =
+                with(|new| new.validators = vec![pair(ADDRESS), pair(address)]).unwrap();
+            definition.check_withdrawal_addresses(networks.by_name(network).unwrap())
+        };
+        assert_eq!(check(ADDRESS, "mainnet"), Ok(()));
+        assert_eq!(check(zero, "hoodi"), Ok(()));
+        let error = check(zero, "gnosis").unwrap_err();
+        assert_eq!(
+            error,
+            NewDefinitionError::ZeroWithdrawal {
+                index: 1,
+                network: "gnosis".to_owned()
+            }
+        );
+        assert!(matches!(
+            check(&ADDRESS.to_lowercase(), "hoodi"),
+            Err(NewDefinitionError::Withdrawal {
+                index: 1,
+                error: AddressError::Checksum { .. }
+            })
+        ));
+    }
 }
