@@ -198,7 +198,7 @@ impl<S: Clone> Instance<S> {
     /// Q9: a verdict lets go what waited for it, in this round.
     fn on_verdict(&mut self, value: Hash, good: bool, out: &mut Vec<Output<S>>) {
         self.verdicts.give(value, good);
-        if self.started && self.decision.is_none() {
+        if self.decision.is_none() {
             self.vote(out);
             self.upon_round_change_quorum(out);
         }
