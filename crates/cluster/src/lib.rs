@@ -29,6 +29,7 @@
 //! | `enr`, `peer` | [`Enr`], [`PeerId`]: operators on the network |
 //! | [`keystore`] | a secret under a password (EIP-2335) |
 //! | [`deposit`], [`registration`] | what a validator signs once |
+//! | `key_guard` | [`KeyGuard`]: one process per identity key, the way Charon marks it |
 //! | `network` | [`Networks`]: which chain a fork version means |
 //! | `matching` | [`match_shares`]: which secret is whose share |
 //! | [`create`], [`combine`] | a whole cluster from keys, and keys from a whole cluster |
@@ -42,12 +43,14 @@ mod eip712;
 mod enr;
 mod hashing;
 mod json;
+mod key_guard;
 pub mod keystore;
 mod lock;
 mod matching;
 mod network;
 mod peer;
 pub mod registration;
+mod rfc3339;
 mod signing;
 mod verify;
 mod version;
@@ -70,10 +73,12 @@ pub use eip712::{
 pub use enr::{Enr, EnrError};
 pub use hashing::HashError;
 pub use json::{MAX_FILE_BYTES, ParseError};
+pub use key_guard::{KeyGuard, KeyInUse, RENEWAL_PERIOD};
 pub use keystore::{Cost, CostError, DecryptError, Keystore};
 pub use lock::{DistributedValidator, Lock, LockedDeposit, LockedRegistration};
 pub use matching::{MatchError, match_shares};
 pub use network::{Network, Networks, UnknownNetwork};
 pub use peer::{Peer, PeerError, PeerId, peers};
+pub use rfc3339::definition_timestamp;
 pub use verify::{Check, Finding, LoadError, LoadOptions, Loaded, Severity, VerifyOptions};
 pub use version::Version;

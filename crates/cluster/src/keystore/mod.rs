@@ -6,6 +6,7 @@
 
 mod cipher;
 mod cost;
+pub mod folder;
 mod json;
 mod password;
 

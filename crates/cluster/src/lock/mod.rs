@@ -9,12 +9,13 @@ mod json;
 
 use flotilla_types::{ForkVersion, PublicKeyBytes, SignatureBytes};
 
+use crate::address::Address;
 use crate::definition::{Definition, EncodeError, Operator};
 use crate::deposit::{Deposit, DepositMessage};
 use crate::hashing::HashError;
 use crate::json::{Field, ParseError, parse};
 use crate::peer::{Peer, PeerError, peers};
-use crate::registration::Registration;
+use crate::registration::{Registration, RegistrationMessage};
 
 /// A cluster lock of any version (spec 10 §3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +167,24 @@ impl Lock {
     /// An ENR is invalid, or two operators have the same peer ID.
     pub fn peers(&self) -> Result<Vec<Peer>, PeerError> {
         peers(&self.definition.operators)
+    }
+
+    /// The builder registration of validator `index` as it was signed: with the *definition's* fee
+    /// recipient and the validator's own key. `None` if the lock has none, or a malformed one.
+    #[must_use]
+    pub fn registration(&self, index: usize) -> Option<Registration> {
+        let validator = self.validators.get(index)?;
+        let stored = &validator.registration;
+        let pair = self.definition.validator_addresses(index)?;
+        Some(Registration {
+            message: RegistrationMessage {
+                fee_recipient: Address::parse(&pair.fee_recipient).ok()?,
+                gas_limit: stored.gas_limit,
+                timestamp: stored.timestamp.cast_unsigned(),
+                public_key: validator.public_key,
+            },
+            signature: SignatureBytes(stored.signature.as_slice().try_into().ok()?),
+        })
     }
 
     /// Shares needed for a signature.

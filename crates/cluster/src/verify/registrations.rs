@@ -1,11 +1,8 @@
 //! Builder registrations of a lock (spec 10 §3.4, step 5).
 
-use flotilla_types::SignatureBytes;
-
 use super::{Check, Findings};
 use crate::address::Address;
 use crate::lock::{DistributedValidator, Lock};
-use crate::registration::{Registration, RegistrationMessage};
 
 pub(super) fn verify(lock: &Lock, findings: &mut Findings) {
     for (index, validator) in lock.validators.iter().enumerate() {
@@ -28,7 +25,9 @@ fn check(lock: &Lock, index: usize, validator: &DistributedValidator) -> Result<
     if missing {
         return Err("expected a registration, found none".to_owned());
     }
-    let registration = signed_registration(lock, index, validator)?;
+    let registration = lock
+        .registration(index)
+        .ok_or_else(|| malformed(lock, index, validator))?;
     if registration.verifies(lock.fork_version()) {
         Ok(())
     } else {
@@ -41,34 +40,18 @@ fn check(lock: &Lock, index: usize, validator: &DistributedValidator) -> Result<
     }
 }
 
-/// What the validator must have signed: the fee recipient is the *definition's*, the key the validator's.
-fn signed_registration(
-    lock: &Lock,
-    index: usize,
-    validator: &DistributedValidator,
-) -> Result<Registration, String> {
-    let stored = &validator.registration;
-    let fee_recipient = lock
+/// Why there is nothing to verify.
+fn malformed(lock: &Lock, index: usize, validator: &DistributedValidator) -> String {
+    match lock
         .definition
         .validator_addresses(index)
-        .ok_or_else(|| "the definition has no fee recipient for this validator".to_owned())
-        .and_then(|pair| {
-            Address::parse(&pair.fee_recipient)
-                .map_err(|error| format!("the definition's fee recipient: {error}"))
-        })?;
-    let signature = stored.signature.as_slice().try_into().map(SignatureBytes);
-    Ok(Registration {
-        message: RegistrationMessage {
-            fee_recipient,
-            gas_limit: stored.gas_limit,
-            timestamp: stored.timestamp.cast_unsigned(),
-            public_key: validator.public_key,
-        },
-        signature: signature.map_err(|_| {
-            format!(
-                "expected a signature of 96 bytes, found {}",
-                stored.signature.len()
-            )
-        })?,
-    })
+        .map(|pair| Address::parse(&pair.fee_recipient))
+    {
+        None => "the definition has no fee recipient for this validator".to_owned(),
+        Some(Err(error)) => format!("the definition's fee recipient: {error}"),
+        Some(Ok(_)) => format!(
+            "expected a signature of 96 bytes, found {}",
+            validator.registration.signature.len()
+        ),
+    }
 }

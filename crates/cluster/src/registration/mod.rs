@@ -3,6 +3,8 @@
 //! A cluster signs one per validator when it is made, dated at the network's genesis, so that every
 //! later one supersedes it.
 
+pub mod overrides;
+
 use flotilla_crypto::{PublicKey, SecretKey, Signature, verify};
 use flotilla_types::{DomainType, ForkVersion, PublicKeyBytes, SignatureBytes};
 
