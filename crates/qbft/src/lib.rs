@@ -2,7 +2,7 @@
 //!
 //! This is the Istanbul/QBFT algorithm (Moniz, arXiv 2002.03613) with explicit justifications, in
 //! the dialect that Charon nodes speak. It must not know what is agreed on: a value is a 32-byte
-//! [`Hash`], a process an index, a seal an opaque `S`. It has no clock, no keys, no sockets and no
+//! [`Hash`](type@Hash), a process an index, a seal an opaque `S`. It has no clock, no keys, no sockets and no
 //! dependencies; time comes in as `now` and goes out as [`Instance::deadline`], both since the Unix
 //! epoch. Whoever drives it has checked that the messages really come from their sources.
 //!
