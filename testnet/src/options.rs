@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use flotilla_cluster::MIN_OPERATORS;
+
 use crate::chain::Seed;
 
 /// Most operators a testnet takes; a cluster of more is beyond one machine.
@@ -36,7 +38,7 @@ pub enum Progress {
 /// What to run. [`Options::default`] is what `flotilla testnet` runs without flags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Operators, 1 to 32. Ignored when `cluster` is given.
+    /// Operators, 3 to 32. Ignored when `cluster` is given.
     pub nodes: usize,
     /// Shares needed to sign; two thirds of the nodes, rounded up, when `None`.
     pub threshold: Option<usize>,
@@ -135,9 +137,9 @@ impl Options {
     /// # Errors
     /// The first option that is out of range.
     pub fn validate(&self) -> Result<(), UsageError> {
-        range("nodes", self.nodes, 1..=MAX_NODES)?;
+        range("nodes", self.nodes, MIN_OPERATORS..=MAX_NODES)?;
         range("validators", self.validators, 1..=MAX_VALIDATORS)?;
-        range("threshold", self.threshold_of(self.nodes), 1..=self.nodes)?;
+        range("threshold", self.threshold_of(self.nodes), 2..=self.nodes)?;
         range("slots-per-epoch", self.slots_per_epoch, 1..=1_024)?;
         if self.slot_time < Duration::from_secs(1) || self.slot_time.subsec_nanos() != 0 {
             let found = format!("{:?}", self.slot_time);

@@ -19,7 +19,7 @@ use super::error::ApiError;
 use crate::chain::{Simulator, now};
 
 /// Topics of the Beacon API; unknown ones are refused.
-const TOPICS: [&str; 14] = [
+const TOPICS: [&str; 18] = [
     "head",
     "block",
     "block_gossip",
@@ -34,6 +34,10 @@ const TOPICS: [&str; 14] = [
     "contribution_and_proof",
     "payload_attributes",
     "blob_sidecar",
+    "data_column_sidecar",
+    "light_client_finality_update",
+    "light_client_optimistic_update",
+    "execution_payload_available",
 ];
 
 /// `GET /eth/v1/events?topics=head&topics=block`.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -61,6 +62,8 @@ impl Server {
             },
             delay.clone(),
         );
+        // Two events in a row must not wait for each other's acknowledgement. If it cannot be set they are just slower.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let task = tokio::spawn(async move {
             // `serve` itself retries failed accepts and never returns.
             if let Err(error) = axum::serve(listener, routes).await {

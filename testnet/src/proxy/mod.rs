@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 pub use handle::{Proxy, ProxyError};
-pub(crate) use probe::measure as measure_round_trips;
+pub(crate) use probe::{echo, measure as measure_round_trips};
 
 use delay::Shape;
 

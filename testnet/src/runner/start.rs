@@ -1,0 +1,236 @@
+//! Brings a testnet up to its genesis.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flotilla_types::{Chain, ChainSpec, ListSizes, Root, Timestamp};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::StartError;
+use super::faults::Schedule;
+use super::folders::{self, Cluster, RunDir};
+use super::launch::{Launch, PROXY_COMMAND};
+use super::node::Node;
+use super::watch::{Links, Testnet};
+use crate::api::Server;
+use crate::chain::{Config, Simulator, now};
+use crate::options::{Options, Preset, Progress};
+use crate::proxy::{Proxy, Settings};
+use crate::report::{Ledger, Live};
+
+/// From the start of the processes to genesis, at least.
+const LEAD: Duration = Duration::from_secs(4);
+/// Added for each validator of each node: locks are verified and keystores opened, on few cores.
+const LEAD_PER_SHARE: Duration = Duration::from_millis(4);
+/// Outcomes waiting to be read. Beyond that the readers wait, and the nodes' streams with them.
+const OUTCOMES: usize = 1_024;
+
+/// Starts everything; the chain's genesis is a few seconds ahead.
+pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet, StartError> {
+    let mut live = Live::new(options.progress == Progress::Quiet);
+    let dir = RunDir::create(options.dir.as_deref())?;
+    live.say(&format!("making the cluster in {}", dir.path().display()));
+    let cluster = prepare(options, dir.path()).await?;
+    options.validate_faults(cluster.nodes.len())?;
+
+    let shares = u32::try_from(cluster.nodes.len() * cluster.validators.len()).unwrap_or(u32::MAX);
+    let genesis = Timestamp::from_secs((now() + LEAD + LEAD_PER_SHARE * shares).as_secs() + 1);
+    let simulator = start_chain(options, &cluster, genesis)?;
+    let mut servers = Vec::new();
+    for operator in 0..cluster.nodes.len() {
+        let server = Server::start(simulator.clone(), operator).await;
+        servers.push(server.map_err(StartError::io("opening a beacon endpoint"))?);
+    }
+    let (launches, links) =
+        connect(options, &program, &cluster, &servers, genesis, dir.path()).await?;
+    let (sender, outcomes) = mpsc::channel(OUTCOMES);
+    let mut nodes: Vec<Node> = launches
+        .into_iter()
+        .map(|launch| Node::new(&program, launch))
+        .collect();
+    let mut listeners = Vec::new();
+    for (index, node) in nodes.iter_mut().enumerate() {
+        node.start().map_err(StartError::io("starting a node"))?;
+        listeners.push(super::outcomes::listen(
+            index,
+            node.outcomes_url(),
+            sender.clone(),
+        ));
+    }
+    let (count, threshold, validators) = (
+        cluster.nodes.len(),
+        cluster.threshold,
+        cluster.validators.len(),
+    );
+    let wait = genesis.saturating_since(now()).as_secs();
+    live.say(&format!(
+        "{count} nodes, threshold {threshold}, {validators} validators; genesis in {wait} s"
+    ));
+    live.say("stages: ms after the due point, median over validators: earliest node / all nodes");
+    Ok(Testnet {
+        slots: options.slots,
+        warm_up_slots: options.warm_up_slots,
+        schedule: Schedule::new(options),
+        ledger: Ledger::new(count, options.warm_up_slots),
+        validators,
+        simulator,
+        servers,
+        nodes,
+        links,
+        outcomes,
+        listeners,
+        live,
+        client: crate::http::client(),
+        dir,
+    })
+}
+
+/// Makes the cluster on a blocking thread: keys, splitting and signing take a while.
+async fn prepare(options: &Options, dir: &Path) -> Result<Cluster, StartError> {
+    let (options, dir) = (options.clone(), dir.to_owned());
+    let made = tokio::task::spawn_blocking(move || folders::prepare(&options, &dir)).await;
+    let made =
+        made.map_err(|error| StartError::io("making the cluster")(std::io::Error::other(error)))?;
+    Ok(made?)
+}
+
+fn start_chain(
+    options: &Options,
+    cluster: &Cluster,
+    genesis_time: Timestamp,
+) -> Result<Arc<Simulator>, StartError> {
+    let mut spec = ChainSpec::mainnet_like(
+        options.slot_time,
+        options.slots_per_epoch,
+        cluster.fork_version,
+    );
+    spec.name = Some("flotilla-testnet".into());
+    if options.preset == Preset::Minimal {
+        spec.sizes = ListSizes::MINIMAL;
+    }
+    let genesis_validators_root = Root(options.seed.bytes("genesis", genesis_time.as_secs()));
+    let chain = Chain {
+        spec,
+        genesis_time,
+        genesis_validators_root,
+    };
+    let config = Config {
+        chain,
+        seed: options.seed,
+        validators: cluster.validators.clone(),
+    };
+    Simulator::start(config).map_err(StartError::ValidatorKey)
+}
+
+/// Decides who listens where, and puts the proxy between the nodes if links are to have latency.
+async fn connect(
+    options: &Options,
+    program: &Path,
+    cluster: &Cluster,
+    servers: &[Server],
+    genesis: Timestamp,
+    dir: &Path,
+) -> Result<(Vec<Launch>, Links), StartError> {
+    let count = cluster.nodes.len();
+    let ports = free_addresses(3 * count)
+        .await
+        .map_err(StartError::io("looking for free ports"))?;
+    let (p2p, rest) = ports.split_at(count);
+    let (monitoring, validator_api) = rest.split_at(count);
+    let pairs: Vec<(usize, usize)> = (0..count)
+        .flat_map(|from| {
+            (0..count)
+                .filter(move |to| *to != from)
+                .map(move |to| (from, to))
+        })
+        .collect();
+    let targets: Vec<SocketAddr> = pairs.iter().map(|(_, to)| p2p[*to]).collect();
+    let (addresses, links) = if options.latency.is_zero() && options.jitter.is_zero() {
+        (
+            targets,
+            Links::direct()
+                .await
+                .map_err(StartError::io("measuring the loopback interface"))?,
+        )
+    } else {
+        let settings = Settings {
+            latency: options.latency,
+            jitter: options.jitter,
+            seed: options.seed.0,
+            targets,
+        };
+        let proxy = Proxy::start(program, &[PROXY_COMMAND.into()], &settings).await?;
+        (proxy.addresses().to_vec(), Links::Shaped(Box::new(proxy)))
+    };
+    let launch = |index: usize| Launch {
+        data_dir: cluster.nodes[index].clone(),
+        log: dir.join(format!("node{index}.log")),
+        beacon_url: servers[index].url(),
+        p2p: p2p[index],
+        peers: pairs
+            .iter()
+            .zip(&addresses)
+            .filter(|((from, _), _)| *from == index)
+            .map(|((_, to), at)| (*to, *at))
+            .collect(),
+        monitoring: monitoring[index],
+        validator_api: validator_api[index],
+        fork_version: cluster.fork_version,
+        genesis,
+    };
+    Ok(((0..count).map(launch).collect(), links))
+}
+
+/// Ports that were free a moment ago: all are held until the last is found, so that none comes twice.
+async fn free_addresses(count: usize) -> std::io::Result<Vec<SocketAddr>> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        held.push(TcpListener::bind(("127.0.0.1", 0)).await?);
+    }
+    held.iter().map(TcpListener::local_addr).collect()
+}
+
+impl Links {
+    /// Links over loopback, measured by an echo in this process.
+    async fn direct() -> std::io::Result<Self> {
+        let round_trips_ms = Arc::new(Mutex::new(Vec::new()));
+        let echo = crate::proxy::echo().await?;
+        let kept = round_trips_ms.clone();
+        let task = tokio::spawn(async move {
+            let report = |round_trip: Duration| {
+                let mut kept = kept.lock().expect("no code panics while it holds this");
+                if kept.len() < MEASURED {
+                    kept.push(round_trip.as_secs_f64() * 1e3);
+                    return Ok(());
+                }
+                Err(std::io::Error::other("enough"))
+            };
+            // It ends when it has measured enough.
+            let _ = crate::proxy::measure_round_trips(echo, report).await;
+        });
+        Ok(Links::Direct {
+            round_trips_ms,
+            task,
+        })
+    }
+}
+
+/// Round trips over loopback measured, at most.
+const MEASURED: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn free_addresses_are_all_different() {
+        let mut addresses = free_addresses(40).await.unwrap();
+        addresses.sort();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 40);
+    }
+}

@@ -1,0 +1,421 @@
+//! A testnet at work, from genesis to its last slot.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flotilla_types::{PublicKeyBytes, Slot, Timestamp};
+use reqwest::Client;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::StartError;
+use super::faults::{Fault, Schedule};
+use super::folders::RunDir;
+use super::node::Node;
+use super::outcomes::Heard;
+use crate::api::Server;
+use crate::chain::{Simulator, now};
+use crate::proxy::Proxy;
+use crate::report::{Distribution, Ledger, Link, Live, Presence, Report};
+
+/// The kind of duty that the chain judges.
+const ATTESTER: &str = "attester";
+/// Between looks at processes that may have ended.
+const LOOK: Duration = Duration::from_millis(250);
+/// How far into a slot the previous one is told of: nodes have had their say about what was late.
+const TELL_PERCENT: u32 = 60;
+/// Slots that stay open for late words, at most.
+const OPEN_SLOTS: u64 = 32;
+/// What nodes are given to end by themselves.
+const GRACE: Duration = Duration::from_secs(3);
+/// Lines quoted from the log of a node that did not start.
+const TAIL_LINES: usize = 12;
+
+/// What is between the nodes.
+#[derive(Debug)]
+pub(super) enum Links {
+    /// Loopback alone.
+    Direct {
+        /// Round trips measured, in milliseconds.
+        round_trips_ms: Arc<Mutex<Vec<f64>>>,
+        /// Measures them.
+        task: JoinHandle<()>,
+    },
+    /// The proxy.
+    Shaped(Box<Proxy>),
+}
+
+impl Links {
+    fn round_trips_ms(&self) -> Vec<f64> {
+        match self {
+            Links::Direct { round_trips_ms, .. } => round_trips_ms
+                .lock()
+                .expect("no code panics while it holds this")
+                .clone(),
+            Links::Shaped(proxy) => proxy.round_trips_ms(),
+        }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        if let Links::Direct { task, .. } = self {
+            task.abort();
+        }
+    }
+}
+
+/// Everything that runs. Dropping it ends all processes.
+#[derive(Debug)]
+pub(super) struct Testnet {
+    pub(super) slots: Option<u64>,
+    pub(super) warm_up_slots: u64,
+    pub(super) schedule: Schedule,
+    pub(super) ledger: Ledger,
+    pub(super) validators: usize,
+    pub(super) simulator: Arc<Simulator>,
+    pub(super) servers: Vec<Server>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) links: Links,
+    pub(super) outcomes: mpsc::Receiver<Heard>,
+    pub(super) listeners: Vec<JoinHandle<()>>,
+    pub(super) live: Live,
+    pub(super) client: Client,
+    pub(super) dir: RunDir,
+}
+
+impl Drop for Testnet {
+    fn drop(&mut self) {
+        self.listeners.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Why waiting has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    /// The time has come.
+    Time,
+    /// Ctrl-C or SIGTERM.
+    Interrupt,
+}
+
+/// The signals that end a run early.
+struct Interrupts {
+    ctrl_c: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn new() -> std::io::Result<Self> {
+        Ok(Interrupts {
+            ctrl_c: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.ctrl_c.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Processor time of each node at the start of the judged slots, and which slot that was.
+struct Baseline {
+    slot: u64,
+    cpu_seconds: Vec<f64>,
+}
+
+impl Testnet {
+    /// Runs until the last slot or an interrupt, ends the processes, and reports.
+    pub(super) async fn run(mut self) -> Result<Report, StartError> {
+        let mut interrupts = Interrupts::new().map_err(StartError::io("listening for signals"))?;
+        if let Err(error) = self.until_genesis(&mut interrupts).await {
+            // The error names a log file.
+            self.dir.keep();
+            self.stop().await;
+            return Err(error);
+        }
+        let mut baseline = Baseline {
+            slot: 0,
+            cpu_seconds: vec![0.0; self.nodes.len()],
+        };
+        let mut end = None;
+        let mut closed = 0;
+        for slot in 0_u64.. {
+            if self.wait_until(self.start_of(slot), &mut interrupts).await == Woken::Interrupt {
+                break;
+            }
+            self.begin(slot).await;
+            if slot == self.warm_up_slots + 1 {
+                baseline = Baseline {
+                    slot,
+                    cpu_seconds: self.cpu_seconds(),
+                };
+            }
+            if self.slots.is_some_and(|slots| slot == slots + 1) {
+                end = Some(Baseline {
+                    slot,
+                    cpu_seconds: self.cpu_seconds(),
+                });
+            }
+            let tell = self.start_of(slot)
+                + self.simulator.chain().spec.slot_duration * TELL_PERCENT / 100;
+            if self.wait_until(tell, &mut interrupts).await == Woken::Interrupt {
+                break;
+            }
+            self.tell(slot).await;
+            closed = self.close_before(closed, slot.saturating_sub(self.open_slots()));
+            if end.is_some()
+                && self
+                    .wait_until(self.start_of(slot + 1), &mut interrupts)
+                    .await
+                    == Woken::Time
+            {
+                break;
+            }
+        }
+        self.finish(closed, &baseline, end).await
+    }
+
+    fn start_of(&self, slot: u64) -> Timestamp {
+        self.simulator.chain().slot_start(Slot(slot))
+    }
+
+    /// How long slots stay open: two epochs, in which nodes still bring attestations.
+    fn open_slots(&self) -> u64 {
+        OPEN_SLOTS.min(2 * self.simulator.chain().spec.slots_per_epoch)
+    }
+
+    fn cpu_seconds(&self) -> Vec<f64> {
+        self.nodes.iter().map(Node::cpu_seconds).collect()
+    }
+
+    /// Waits for genesis. A node that ends before it has failed to start.
+    async fn until_genesis(&mut self, interrupts: &mut Interrupts) -> Result<(), StartError> {
+        let genesis = self.start_of(0);
+        while now() < genesis {
+            let wait = genesis.saturating_since(now()).min(LOOK);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = interrupts.next() => {
+                    let error = std::io::Error::from(std::io::ErrorKind::Interrupted);
+                    return Err(StartError::io("waiting for genesis")(error));
+                }
+            }
+            for (node, process) in self.nodes.iter_mut().enumerate() {
+                if let Some(status) = process.exited() {
+                    let log = process.log().to_owned();
+                    return Err(StartError::NodeEnded {
+                        node,
+                        status,
+                        tail: tail(&log),
+                        log,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Listens to the nodes until a moment has come.
+    async fn wait_until(&mut self, moment: Timestamp, interrupts: &mut Interrupts) -> Woken {
+        loop {
+            let wait = moment.saturating_since(now());
+            if wait.is_zero() {
+                return Woken::Time;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(LOOK)) => self.look_for_ended(),
+                Some((node, line)) = self.outcomes.recv() => self.ledger.note(node, line),
+                () = interrupts.next() => return Woken::Interrupt,
+            }
+        }
+    }
+
+    fn look_for_ended(&mut self) {
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if let Some(status) = node.exited() {
+                let log = node.log().display().to_string();
+                self.live.say(&format!(
+                    "node {index} has ended by itself ({status}); its log is {log}"
+                ));
+                self.dir.keep();
+            }
+        }
+    }
+
+    /// The start of a slot: faults, then a look at the nodes.
+    async fn begin(&mut self, slot: u64) {
+        for (node, fault) in self.schedule.at(slot).to_vec() {
+            self.apply(slot, node, fault).await;
+        }
+        self.note_down(slot);
+        self.nodes.iter_mut().for_each(Node::look);
+    }
+
+    async fn apply(&mut self, slot: u64, index: usize, fault: Fault) {
+        let (node, server) = (&mut self.nodes[index], &self.servers[index]);
+        let what = match fault {
+            Fault::Kill => {
+                node.kill().await;
+                "killed".into()
+            }
+            Fault::Restart => match node.restart() {
+                Ok(()) => "started again".into(),
+                Err(error) => format!("not started again: {error}"),
+            },
+            Fault::Pause => {
+                node.pause();
+                "stopped".into()
+            }
+            Fault::Resume => {
+                node.resume();
+                "going on".into()
+            }
+            Fault::SlowBeacon(delay) => {
+                server.delay().set(delay);
+                format!(
+                    "has a beacon node that answers {} ms late",
+                    delay.as_millis()
+                )
+            }
+        };
+        self.live
+            .say(&format!("slot {slot:>4}  node {index} {what}"));
+    }
+
+    fn note_down(&mut self, slot: u64) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            if !node.is_running() {
+                self.ledger.note_down(slot, index);
+            }
+        }
+    }
+
+    /// Late in a slot: tells how the previous one went.
+    async fn tell(&mut self, slot: u64) {
+        self.note_down(slot);
+        futures::future::join_all(self.nodes.iter_mut().map(|node| node.ask(&self.client))).await;
+        let Some(previous) = slot.checked_sub(1).filter(|previous| *previous > 0) else {
+            return;
+        };
+        if self.slots.is_some_and(|slots| previous > slots) {
+            return;
+        }
+        let view = self
+            .ledger
+            .view(previous, ATTESTER, &self.presence(previous));
+        let nodes: Vec<_> = self.nodes.iter().map(Node::view).collect();
+        self.live.slot(&view, &nodes);
+    }
+
+    /// What the chain saw of each duty of a slot.
+    fn presence(&self, slot: u64) -> BTreeMap<PublicKeyBytes, Presence> {
+        let next = self.start_of(slot + 1);
+        let results = self.simulator.results(Slot(slot));
+        let presence = results.into_iter().filter_map(|(validator, arrival)| {
+            let presence = match arrival {
+                Some(arrival) if self.simulator.in_time(Slot(slot), arrival.at) => {
+                    Presence::Included
+                }
+                Some(arrival) => {
+                    Presence::Late(arrival.at.saturating_since(next).as_secs_f64() * 1e3)
+                }
+                None => Presence::Absent,
+            };
+            Some((self.simulator.registry().key(validator)?, presence))
+        });
+        presence.collect()
+    }
+
+    /// Closes judged slots from `closed + 1` to before `before`, and returns the last one closed so far.
+    fn close_before(&mut self, closed: u64, before: u64) -> u64 {
+        let last = before.saturating_sub(1).min(self.slots.unwrap_or(u64::MAX));
+        for slot in closed + 1..=last {
+            let presence = self.presence(slot);
+            self.ledger.close(slot, ATTESTER, &presence);
+        }
+        closed.max(last)
+    }
+
+    /// Ends all processes and draws up the report.
+    async fn finish(
+        mut self,
+        closed: u64,
+        baseline: &Baseline,
+        end: Option<Baseline>,
+    ) -> Result<Report, StartError> {
+        self.nodes.iter_mut().for_each(Node::look);
+        futures::future::join_all(self.nodes.iter_mut().map(|node| node.ask(&self.client))).await;
+        while let Ok((node, line)) = self.outcomes.try_recv() {
+            self.ledger.note(node, line);
+        }
+        // Without an end of its own the run was interrupted: the slots before the current one can be judged.
+        let current = self.simulator.current_slot().0;
+        let end = end.unwrap_or_else(|| Baseline {
+            slot: current,
+            cpu_seconds: self.cpu_seconds(),
+        });
+        let judged = self.close_before(closed, end.slot.max(1));
+        self.stop().await;
+        Ok(self.report(judged, baseline, &end))
+    }
+
+    fn report(mut self, judged: u64, baseline: &Baseline, end: &Baseline) -> Report {
+        let totals = self.simulator.totals();
+        let slots = end.slot.saturating_sub(baseline.slot).max(1);
+        let epochs = slots as f64 / self.simulator.chain().spec.slots_per_epoch as f64;
+        let shares = epochs * self.validators.max(1) as f64;
+        let used = end
+            .cpu_seconds
+            .iter()
+            .zip(&baseline.cpu_seconds)
+            .map(|(end, start)| end - start);
+        let node = |(node, used): (&Node, f64)| {
+            let mut report = node.report();
+            report.cpu_ms_per_validator_epoch = used * 1e3 / shares;
+            report
+        };
+        let round_trips: Distribution = self.links.round_trips_ms().into_iter().collect();
+        let mut report = Report {
+            slots: judged.saturating_sub(self.warm_up_slots),
+            duties: self.ledger.duties(),
+            latency_ms: self.ledger.latency(),
+            rejected: totals.rejected,
+            duplicates: totals.duplicates,
+            slashable: totals.slashable,
+            link: Link {
+                rtt_ms_p50: round_trips.percentiles().map(|percentiles| percentiles.p50),
+            },
+            nodes: self.nodes.iter().zip(used).map(node).collect(),
+            faults: totals.faults,
+            kept_dir: None,
+        };
+        if report.exit_code() != 0 {
+            self.dir.keep();
+        }
+        report.kept_dir = self.dir.is_kept().then(|| self.dir.path().to_owned());
+        report
+    }
+
+    /// Ends all processes.
+    async fn stop(&mut self) {
+        self.nodes.iter_mut().for_each(Node::terminate);
+        let deadline = tokio::time::Instant::now() + GRACE;
+        futures::future::join_all(self.nodes.iter_mut().map(|node| node.join(deadline))).await;
+    }
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
