@@ -7,6 +7,7 @@
 //!
 //! Statements leave as their authors signed them (their seals); only the frame around them is ours.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -246,18 +247,8 @@ impl Codec {
     /// Checks one statement and its author's signature.
     fn signed(&self, bytes: &[u8]) -> Result<Signed, Reject> {
         let statement = Statement::read(bytes)?;
-        let facts = statement.facts(self.nodes())?;
-        let message = facts.message;
-        let message = QbftMessage {
-            kind: message.kind,
-            source: message.source,
-            round: message.round,
-            value: message.value,
-            prepared_round: message.prepared_round,
-            prepared_value: message.prepared_value,
-            seal: Seal::from(bytes),
-        };
-        Verified::check((facts.duty, message), |_| {
+        let facts = statement.facts(self.nodes(), Seal::from(bytes))?;
+        Verified::check((facts.duty, facts.message), |_| {
             self.check_signature(facts.author, &statement, bytes)
         })
     }
@@ -368,7 +359,7 @@ impl Codec {
 
 /// A message cut into its parts, none of them looked into. At most one part over each limit is kept.
 struct Parts<'a> {
-    message: Option<std::borrow::Cow<'a, [u8]>>,
+    message: Option<Cow<'a, [u8]>>,
     justification: Vec<&'a [u8]>,
     values: Vec<&'a [u8]>,
     nodes: usize,

@@ -9,7 +9,29 @@
 //! - [`signatures`]: the exchange of partial signatures,
 //! - [`peer_info`]: what nodes say about themselves,
 //! - [`votes`]: own votes in the form in which they survive a crash (S3),
-//! - [`hash`]: the hash that stands for a message.
+//! - [`hash`]: the hash that stands for a message,
+//! - [`proto`]: the schemas, field by field.
+//!
+//! ```
+//! use std::time::Duration;
+//! use flotilla_crypto::IdentityKey;
+//! use flotilla_duty::io::ConsensusDraft;
+//! use flotilla_qbft::{Draft, MessageKind};
+//! use flotilla_types::{Chain, ChainSpec, Duty, ForkVersion, PeerIndex, Root, Slot, Timestamp};
+//! use flotilla_wire::consensus::Codec;
+//!
+//! let keys = [1, 2, 3, 4].map(|number| IdentityKey::from_bytes(&[number; 32]).expect("a scalar"));
+//! let spec = ChainSpec::mainnet_like(Duration::from_secs(12), 32, ForkVersion([0; 4]));
+//! let chain = Chain { spec, genesis_time: Timestamp::from_secs(0), genesis_validators_root: Root([0; 32]) };
+//! let codec = Codec::new(keys.iter().map(IdentityKey::public).collect());
+//!
+//! let draft = Draft { kind: MessageKind::RoundChange, round: 2, value: None, prepared_round: 0, prepared_value: None };
+//! let draft = ConsensusDraft { duty: Duty::attester(Slot(5)), draft, justification: vec![], values: vec![] };
+//! let sealed = codec.seal(draft, PeerIndex::new(3), &keys[3])?;
+//! let heard = codec.decode(&sealed.bytes, chain.slot_start(Slot(5)), &chain)?;
+//! assert_eq!(heard, sealed.message);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! It must not know of sockets, streams, frame lengths, files or tasks: `p2p` moves the bytes, `node` keeps the log.
 
@@ -17,7 +39,6 @@ pub mod consensus;
 mod fields;
 pub mod hash;
 pub mod peer_info;
-#[doc(hidden)]
 pub mod proto;
 mod recent;
 mod reject;

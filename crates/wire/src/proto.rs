@@ -1,7 +1,7 @@
 //! The schemas of `proto/` as compiled code, field by field.
 //!
 //! Nothing here has been checked. Messages whose bytes must survive, or that are read in great number, are not decoded
-//! through these types (see [`crate::statement`]); tests hold both ways of reading against each other.
+//! through these types (see `statement.rs`); tests hold both ways of reading against each other.
 
 #![allow(missing_docs, clippy::all)]
 

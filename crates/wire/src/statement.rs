@@ -54,10 +54,10 @@ struct StatedDuty {
 
 /// What a statement says, all of it within range. Its signature has not been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct Facts<S> {
     pub duty: Duty,
     pub author: PeerIndex,
-    pub message: Message<()>,
+    pub message: Message<S>,
 }
 
 impl<'a> Statement<'a> {
@@ -94,8 +94,8 @@ impl<'a> Statement<'a> {
         Ok(statement)
     }
 
-    /// Checks every fact but the signature, in the order of spec 20 §4.6, step 2.
-    pub(crate) fn facts(&self, nodes: usize) -> Result<Facts, Reject> {
+    /// Checks every fact but the signature, in the order of spec 20 §4.6, step 2. `seal` goes into the message as it is.
+    pub(crate) fn facts<S>(&self, nodes: usize, seal: S) -> Result<Facts<S>, Reject> {
         let kind = kind_from_wire(self.kind).ok_or(Reject::MessageType(self.kind))?;
         let duty = self.duty.duty()?;
         let round = u64::try_from(self.round)
@@ -119,7 +119,7 @@ impl<'a> Statement<'a> {
             value: hash_from_wire(self.value_hash),
             prepared_round,
             prepared_value: hash_from_wire(self.prepared_value_hash),
-            seal: (),
+            seal,
         };
         Ok(Facts {
             duty,
@@ -315,7 +315,7 @@ mod tests {
             Err(Reject::MissingField("duty"))
         );
         assert_eq!(
-            Statement::read(&[0x12, 0]).unwrap().facts(4),
+            Statement::read(&[0x12, 0]).unwrap().facts(4, ()),
             Err(Reject::MessageType(0))
         );
     }
@@ -339,7 +339,7 @@ mod tests {
             Statement::read(&plain).unwrap(),
             Statement::read(&strange).unwrap(),
         );
-        assert_eq!(strange.facts(4), plain.facts(4));
+        assert_eq!(strange.facts(4, ()), plain.facts(4, ()));
         assert_ne!(strange.signing_root(), plain.signing_root());
     }
 
@@ -347,7 +347,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             if let Ok(statement) = Statement::read(&bytes) {
-                let _ = statement.facts(4);
+                let _ = statement.facts(4, ());
                 let _ = statement.signing_root();
             }
         }

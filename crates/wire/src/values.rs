@@ -52,12 +52,12 @@ impl Values {
     /// that nobody refers to.
     pub(crate) fn read(&self, kind: DutyKind, any: &[u8]) -> Result<Enveloped, Reject> {
         let received = set_of(any)?;
-        if let Some(known) = self.find(|known| known.set == received) {
+        if let Some(known) = self.find(|known| known.is(kind, received)) {
             return Ok(known);
         }
         let entries = read_entries(received)?;
         let canonical = encode_entries(entries.iter().map(|(key, data)| (key, *data)));
-        if let Some(known) = self.find(|known| known.set == canonical) {
+        if let Some(known) = self.find(|known| known.is(kind, &canonical)) {
             return Ok(known);
         }
         let set: UnsignedSet = entries
@@ -69,7 +69,7 @@ impl Values {
 
     /// The envelope of a value, from memory or encoded anew. The hash of a new one is its own, whatever `value` says.
     pub(crate) fn envelope(&self, value: &Value) -> Enveloped {
-        self.find(|known| known.value.hash == value.hash)
+        self.find(|known| known.value == *value)
             .unwrap_or_else(|| Enveloped::of(value.set.clone()))
     }
 
@@ -79,7 +79,7 @@ impl Values {
         if memory
             .newest_first
             .iter()
-            .any(|known| known.value.hash == enveloped.value.hash)
+            .any(|known| known.value == enveloped.value)
         {
             return;
         }
@@ -116,6 +116,12 @@ impl Enveloped {
             .collect();
         let canonical = encode_entries(entries.iter().map(|(key, data)| (key, data.as_slice())));
         Self::new(set, canonical)
+    }
+
+    /// Whether it is this set, read as data of this kind.
+    fn is(&self, kind: DutyKind, set: &[u8]) -> bool {
+        let first = self.value.set.values().next();
+        self.set == set && first.is_some_and(|data| data.kind() == kind)
     }
 
     fn new(set: Arc<UnsignedSet>, canonical: Vec<u8>) -> Self {
@@ -324,6 +330,16 @@ mod tests {
                 .label(),
             "data"
         );
+    }
+
+    #[test]
+    fn a_known_value_is_read_as_its_own_kind_only() {
+        let values = Values::default();
+        let enveloped = Enveloped::of(Arc::new(set([1])));
+        values.remember(enveloped.clone());
+        assert!(values.read(DutyKind::Attester, &enveloped.envelope).is_ok());
+        let other = values.read(DutyKind::Aggregator, &enveloped.envelope);
+        assert_eq!(other.unwrap_err().label(), "data");
     }
 
     #[test]

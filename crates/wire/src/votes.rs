@@ -10,10 +10,11 @@
 //! else that does not add up means that the file was damaged or exchanged, and that nothing in it may be relied on. The
 //! signatures inside are checked again: a log is foreign bytes, too.
 
-use flotilla_crypto::Verified;
+use std::collections::BTreeSet;
+
 use flotilla_duty::io::{LoggedVote, QbftMessage, Value};
 use flotilla_qbft::{MessageKind, quorum};
-use flotilla_types::{Duty, PeerIndex};
+use flotilla_types::PeerIndex;
 
 use crate::consensus::{Codec, MESSAGE_LIMIT, SealError, Sealed};
 use crate::hash::sha256;
@@ -153,21 +154,12 @@ fn own_message(codec: &Codec, content: &[u8], me: PeerIndex) -> Result<LoggedVot
 fn certificate(codec: &Codec, content: &[u8]) -> Result<LoggedVote, LogProblem> {
     let (duty, certificate, value) = codec.decode_certificate(content)?;
     let round = round_of(&certificate, &value, codec.nodes()).map_err(LogProblem::Certificate)?;
-    Ok(prepared_vote(duty, round, value, certificate))
-}
-
-fn prepared_vote(
-    duty: Duty,
-    round: u64,
-    value: Value,
-    certificate: Verified<Vec<QbftMessage>>,
-) -> LoggedVote {
-    LoggedVote::Prepared {
+    Ok(LoggedVote::Prepared {
         duty,
         round,
         value,
         certificate,
-    }
+    })
 }
 
 /// The round of a quorum of PREPAREs for one value, each by another peer.
@@ -184,7 +176,7 @@ fn round_of(statements: &[QbftMessage], value: &Value, nodes: usize) -> Result<u
     if !statements.iter().all(same) {
         return Err("a statement is not a PREPARE of one round and value");
     }
-    let authors: std::collections::BTreeSet<_> = statements
+    let authors: BTreeSet<_> = statements
         .iter()
         .map(|statement| statement.source)
         .collect();
