@@ -211,7 +211,7 @@ impl Codec {
         agreed_kind(duty.kind)?;
         let mut values = self.values(&parts, duty.kind, statements.iter())?;
         let (_, value) = values.pop_first().ok_or(Reject::MissingField("values"))?;
-        Ok((duty, statements, value.value))
+        Ok((duty, statements, self.keep(value)))
     }
 
     fn read(
