@@ -14,7 +14,9 @@
 pub mod clock;
 pub mod folder;
 pub mod lock;
+pub mod monitoring;
 pub mod signer;
 pub mod slashing;
+pub mod telemetry;
 pub mod votes;
 pub mod workers;
