@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flotilla_crypto::SecretKey;
 use flotilla_types::{
-    AttestationData, AttesterDuty, Chain, ChainSpec, DomainType, Epoch, ForkVersion,
+    AttestationData, AttesterDuty, Chain, ChainSpec, DomainType, Epoch, ForkVersion, ListSizes,
     PublicKeyBytes, Root, SignatureBytes, SingleAttestation, Slot, Timestamp, signing_root,
 };
 use serde_json::{Value, json};
@@ -23,7 +23,14 @@ fn secret(number: u8) -> SecretKey {
 
 /// A chain in the middle of slot 9 (of an hour each), four validators, and one endpoint.
 async fn serve() -> (Arc<Simulator>, Server) {
-    let spec = ChainSpec::mainnet_like(SLOT, 8, ForkVersion([0x10, 0, 0, 7]));
+    serve_sizes(ListSizes::MAINNET).await
+}
+
+async fn serve_sizes(sizes: ListSizes) -> (Arc<Simulator>, Server) {
+    let spec = ChainSpec {
+        sizes,
+        ..ChainSpec::mainnet_like(SLOT, 8, ForkVersion([0x10, 0, 0, 7]))
+    };
     let genesis = now().as_secs() - 9 * SLOT.as_secs() - SLOT.as_secs() / 2;
     let chain = Chain {
         spec,
@@ -100,6 +107,20 @@ async fn the_served_spec_reads_back_as_the_chains() {
     );
     assert_eq!(body["data"]["SECONDS_PER_SLOT"], "3600");
     assert_eq!(body["data"]["DOMAIN_BEACON_ATTESTER"], "0x01000000");
+}
+
+#[tokio::test]
+async fn the_minimal_preset_shows_in_the_spec_and_bounds_committees() {
+    let (simulator, server) = serve_sizes(ListSizes::MINIMAL).await;
+    let (_, body) = get(&server, "/eth/v1/config/spec").await;
+    assert_eq!(body["data"]["PRESET_BASE"], "minimal");
+    let config = serde_json::from_value(body["data"].clone()).unwrap();
+    assert_eq!(
+        ChainSpec::from_config(&config).unwrap(),
+        simulator.chain().spec
+    );
+    let path = "/eth/v1/validator/attestation_data?slot=9&committee_index=4";
+    assert_eq!(get(&server, path).await.0, 400);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod chart;
 mod table;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use serde::Serialize;
 use crate::StartError;
 use crate::chain::Seed;
 use crate::options::{Options, Progress};
-use crate::report::{Report, StageLatency};
+use crate::report::{Live, Report, StageLatency};
 
 pub use chart::chart;
 
@@ -93,7 +94,7 @@ pub struct Cell {
 pub struct BenchReport {
     /// In the order of measuring.
     pub cells: Vec<Cell>,
-    /// Combinations left out because the run was to be short.
+    /// Combinations left out because the run was to be short, or was interrupted.
     #[serde(skip)]
     pub left_out: usize,
 }
@@ -106,7 +107,21 @@ struct Plan {
     validators: usize,
 }
 
-/// Measures one cell after another. `program` is as for [`run`](crate::run).
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan {
+            nodes,
+            latency,
+            validators,
+        } = self;
+        write!(
+            f,
+            "{nodes} nodes, links of {latency:?}, {validators} validators"
+        )
+    }
+}
+
+/// Measures one cell after another, until the last or Ctrl-C. `program` is as for [`run`](crate::run).
 ///
 /// # Errors
 /// A cell's testnet could not be started.
@@ -121,9 +136,16 @@ pub async fn latency(options: &BenchOptions, program: PathBuf) -> Result<BenchRe
         cells: Vec::new(),
         left_out: all.len() - chosen.len(),
     };
-    for plan in chosen {
+    let mut live = Live::new(options.progress == Progress::Quiet);
+    let count = chosen.len();
+    for (number, plan) in chosen.into_iter().enumerate() {
+        live.say(&format!("cell {} of {count}: {plan}", number + 1));
         let testnet = testnet(options, plan);
         let result = crate::run(&testnet, program.clone()).await?;
+        if result.interrupted {
+            report.left_out += count - number;
+            break;
+        }
         report
             .cells
             .push(cell(plan, testnet.threshold_of(plan.nodes), &result));

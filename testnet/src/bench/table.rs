@@ -31,7 +31,7 @@ impl fmt::Display for BenchReport {
         if self.left_out > 0 {
             writeln!(
                 f,
-                "{} further combinations take longer than five minutes: --full measures them all",
+                "{} further combinations were left out; --full measures them all",
                 self.left_out
             )?;
         }

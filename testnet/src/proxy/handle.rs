@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::{Line, Settings};
 
+/// What a proxy is given to open its ports.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Round trips kept: the newest, an hour's worth.
 const ROUND_TRIPS_KEPT: usize = 16 * 1024;
 
@@ -71,7 +74,8 @@ impl Proxy {
         stdin.write_all(line.as_bytes()).await?;
         let mut reader = BufReader::new(stdout);
         let mut first = String::new();
-        reader.read_line(&mut first).await?;
+        let answered = tokio::time::timeout(START_TIMEOUT, reader.read_line(&mut first)).await;
+        answered.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let addresses = match serde_json::from_str(&first) {
             Ok(Line::Listening(addresses)) => addresses,
             Ok(Line::Failed(reason)) => return Err(ProxyError::Failed(reason)),

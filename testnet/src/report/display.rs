@@ -27,6 +27,9 @@ impl fmt::Display for Report {
             writeln!(f, "links: {round_trip:.2} ms round trip (median)")?;
         }
         self.nodes(f)?;
+        for (node, status) in &self.ended {
+            writeln!(f, "node {node} ended by itself: {status}")?;
+        }
         if let Some(dir) = &self.kept_dir {
             writeln!(f, "keys and logs are in {}", dir.display())?;
         }

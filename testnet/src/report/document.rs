@@ -30,6 +30,12 @@ pub struct Report {
     /// What was refused, by reason.
     #[serde(skip)]
     pub faults: BTreeMap<&'static str, u64>,
+    /// Nodes that ended unasked, and how.
+    #[serde(skip)]
+    pub ended: Vec<(usize, String)>,
+    /// Whether Ctrl-C ended the run.
+    #[serde(skip)]
+    pub interrupted: bool,
     /// Where keys and logs are, if they were kept.
     #[serde(skip)]
     pub kept_dir: Option<PathBuf>,
@@ -148,6 +154,8 @@ pub(super) mod tests {
             },
             nodes: vec![NodeReport::default()],
             faults: BTreeMap::new(),
+            ended: Vec::new(),
+            interrupted: false,
             kept_dir: None,
         }
     }

@@ -372,6 +372,39 @@ mod tests {
         ));
     }
 
+    /// Whole node directories of other implementations run as they are.
+    #[test]
+    fn vectors_of_whole_clusters_are_copied() {
+        let given = std::env::var_os("FLOTILLA_VECTORS").map(PathBuf::from);
+        let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+        let root = given.clone().unwrap_or(default).join("cluster");
+        if given.is_none() && !root.is_dir() {
+            eprintln!("no vectors: skipped");
+            return;
+        }
+        let mut copied = 0;
+        for family in ["charon-created", "independent"] {
+            for entry in fs::read_dir(root.join(family)).unwrap() {
+                let source = entry.unwrap().path();
+                if !source.join("node0").is_dir() {
+                    continue;
+                }
+                let dir = tempfile::tempdir().unwrap();
+                let cluster = copy_cluster(&source, dir.path()).unwrap();
+                let keystores =
+                    |node: &PathBuf| fs::read_dir(node.join(KEYSTORE_FOLDER)).unwrap().count();
+                let expected = 2 * cluster.validators.len();
+                assert!(
+                    cluster.nodes.iter().all(|node| keystores(node) == expected),
+                    "{}",
+                    source.display()
+                );
+                copied += 1;
+            }
+        }
+        assert!(copied > 0);
+    }
+
     #[test]
     fn a_run_never_takes_a_folder_with_something_in_it() {
         let dir = tempfile::tempdir().unwrap();

@@ -75,5 +75,9 @@ impl StartError {
 /// The testnet could not be started. What goes wrong later is in the report.
 pub async fn run(options: &Options, program: PathBuf) -> Result<Report, StartError> {
     options.validate()?;
+    if options.cluster.is_none() {
+        // Otherwise only the lock tells how many nodes there are.
+        options.validate_faults(options.nodes)?;
+    }
     start::start(options, program).await?.run().await
 }

@@ -16,7 +16,7 @@ use super::usage::{self, Usage};
 use crate::report::{NodeReport, NodeView};
 
 /// How long a node may take to answer for its metrics.
-const METRICS_TIMEOUT: Duration = Duration::from_millis(500);
+const METRICS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A node, running or not.
 #[derive(Debug)]

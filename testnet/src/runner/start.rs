@@ -82,6 +82,7 @@ pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet
         links,
         outcomes,
         listeners,
+        ended: Vec::new(),
         live,
         client: crate::http::client(),
         dir,

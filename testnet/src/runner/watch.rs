@@ -19,7 +19,7 @@ use super::outcomes::Heard;
 use crate::api::Server;
 use crate::chain::{Simulator, now};
 use crate::proxy::Proxy;
-use crate::report::{Distribution, Ledger, Link, Live, Presence, Report};
+use crate::report::{Distribution, Ledger, Link, Live, NodeReport, Presence, Report};
 
 /// The kind of duty that the chain judges.
 const ATTESTER: &str = "attester";
@@ -82,6 +82,8 @@ pub(super) struct Testnet {
     pub(super) links: Links,
     pub(super) outcomes: mpsc::Receiver<Heard>,
     pub(super) listeners: Vec<JoinHandle<()>>,
+    /// Nodes that ended unasked, and how.
+    pub(super) ended: Vec<(usize, String)>,
     pub(super) live: Live,
     pub(super) client: Client,
     pub(super) dir: RunDir,
@@ -93,14 +95,9 @@ impl Drop for Testnet {
     }
 }
 
-/// Why waiting has ended.
+/// Ctrl-C or SIGTERM came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Woken {
-    /// The time has come.
-    Time,
-    /// Ctrl-C or SIGTERM.
-    Interrupt,
-}
+struct Interrupted;
 
 /// The signals that end a run early.
 struct Interrupts {
@@ -124,10 +121,22 @@ impl Interrupts {
     }
 }
 
-/// Processor time of each node at the start of the judged slots, and which slot that was.
-struct Baseline {
+/// Processor time of each node at the start of a slot.
+#[derive(Debug, Default)]
+struct Snapshot {
     slot: u64,
     cpu_seconds: Vec<f64>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Default)]
+struct Course {
+    /// The start of the slots that figures are drawn from.
+    start: Snapshot,
+    /// The start of the slot after them.
+    end: Option<Snapshot>,
+    /// The last slot closed.
+    closed: u64,
 }
 
 impl Testnet {
@@ -140,46 +149,49 @@ impl Testnet {
             self.stop().await;
             return Err(error);
         }
-        let mut baseline = Baseline {
-            slot: 0,
-            cpu_seconds: vec![0.0; self.nodes.len()],
+        let mut course = Course {
+            start: self.snapshot(0),
+            ..Course::default()
         };
-        let mut end = None;
-        let mut closed = 0;
-        for slot in 0_u64.. {
-            if self.wait_until(self.start_of(slot), &mut interrupts).await == Woken::Interrupt {
-                break;
+        let mut slot = 0;
+        let interrupted = loop {
+            match self.slot(slot, &mut course, &mut interrupts).await {
+                Ok(()) if course.end.is_some() => break false,
+                Ok(()) => slot += 1,
+                Err(Interrupted) => break true,
             }
-            self.begin(slot).await;
-            if slot == self.warm_up_slots + 1 {
-                baseline = Baseline {
-                    slot,
-                    cpu_seconds: self.cpu_seconds(),
-                };
-            }
-            if self.slots.is_some_and(|slots| slot == slots + 1) {
-                end = Some(Baseline {
-                    slot,
-                    cpu_seconds: self.cpu_seconds(),
-                });
-            }
-            let tell = self.start_of(slot)
-                + self.simulator.chain().spec.slot_duration * TELL_PERCENT / 100;
-            if self.wait_until(tell, &mut interrupts).await == Woken::Interrupt {
-                break;
-            }
-            self.tell(slot).await;
-            closed = self.close_before(closed, slot.saturating_sub(self.open_slots()));
-            if end.is_some()
-                && self
-                    .wait_until(self.start_of(slot + 1), &mut interrupts)
-                    .await
-                    == Woken::Time
-            {
-                break;
-            }
+        };
+        Ok(self.finish(course, interrupted).await)
+    }
+
+    /// One slot from its start to almost its end; the last one, in which attestations may still arrive, to its very end.
+    async fn slot(
+        &mut self,
+        slot: u64,
+        course: &mut Course,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), Interrupted> {
+        self.wait_until(self.start_of(slot), interrupts).await?;
+        self.begin(slot).await;
+        if slot == self.warm_up_slots + 1 {
+            course.start = self.snapshot(slot);
         }
-        self.finish(closed, &baseline, end).await
+        let is_last = self.slots.is_some_and(|slots| slot == slots + 1);
+        if is_last {
+            course.end = Some(self.snapshot(slot));
+        }
+        let slot_duration = self.simulator.chain().spec.slot_duration;
+        self.wait_until(
+            self.start_of(slot) + slot_duration * TELL_PERCENT / 100,
+            interrupts,
+        )
+        .await?;
+        self.tell(slot).await;
+        self.close_before(course, slot.saturating_sub(self.open_slots()));
+        if is_last {
+            self.wait_until(self.start_of(slot + 1), interrupts).await?;
+        }
+        Ok(())
     }
 
     fn start_of(&self, slot: u64) -> Timestamp {
@@ -191,8 +203,11 @@ impl Testnet {
         OPEN_SLOTS.min(2 * self.simulator.chain().spec.slots_per_epoch)
     }
 
-    fn cpu_seconds(&self) -> Vec<f64> {
-        self.nodes.iter().map(Node::cpu_seconds).collect()
+    fn snapshot(&self, slot: u64) -> Snapshot {
+        Snapshot {
+            slot,
+            cpu_seconds: self.nodes.iter().map(Node::cpu_seconds).collect(),
+        }
     }
 
     /// Waits for genesis. A node that ends before it has failed to start.
@@ -223,16 +238,20 @@ impl Testnet {
     }
 
     /// Listens to the nodes until a moment has come.
-    async fn wait_until(&mut self, moment: Timestamp, interrupts: &mut Interrupts) -> Woken {
+    async fn wait_until(
+        &mut self,
+        moment: Timestamp,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), Interrupted> {
         loop {
             let wait = moment.saturating_since(now());
             if wait.is_zero() {
-                return Woken::Time;
+                return Ok(());
             }
             tokio::select! {
                 () = tokio::time::sleep(wait.min(LOOK)) => self.look_for_ended(),
                 Some((node, line)) = self.outcomes.recv() => self.ledger.note(node, line),
-                () = interrupts.next() => return Woken::Interrupt,
+                () = interrupts.next() => return Err(Interrupted),
             }
         }
     }
@@ -244,6 +263,7 @@ impl Testnet {
                 self.live.say(&format!(
                     "node {index} has ended by itself ({status}); its log is {log}"
                 ));
+                self.ended.push((index, status.to_string()));
                 self.dir.keep();
             }
         }
@@ -333,57 +353,36 @@ impl Testnet {
         presence.collect()
     }
 
-    /// Closes judged slots from `closed + 1` to before `before`, and returns the last one closed so far.
-    fn close_before(&mut self, closed: u64, before: u64) -> u64 {
+    /// Closes judged slots before `before`.
+    fn close_before(&mut self, course: &mut Course, before: u64) {
         let last = before.saturating_sub(1).min(self.slots.unwrap_or(u64::MAX));
-        for slot in closed + 1..=last {
+        for slot in course.closed + 1..=last {
             let presence = self.presence(slot);
             self.ledger.close(slot, ATTESTER, &presence);
         }
-        closed.max(last)
+        course.closed = course.closed.max(last);
     }
 
     /// Ends all processes and draws up the report.
-    async fn finish(
-        mut self,
-        closed: u64,
-        baseline: &Baseline,
-        end: Option<Baseline>,
-    ) -> Result<Report, StartError> {
+    async fn finish(mut self, mut course: Course, interrupted: bool) -> Report {
         self.nodes.iter_mut().for_each(Node::look);
         futures::future::join_all(self.nodes.iter_mut().map(|node| node.ask(&self.client))).await;
         while let Ok((node, line)) = self.outcomes.try_recv() {
             self.ledger.note(node, line);
         }
-        // Without an end of its own the run was interrupted: the slots before the current one can be judged.
-        let current = self.simulator.current_slot().0;
-        let end = end.unwrap_or_else(|| Baseline {
-            slot: current,
-            cpu_seconds: self.cpu_seconds(),
-        });
-        let judged = self.close_before(closed, end.slot.max(1));
+        // A run that was interrupted has no end of its own: the slots before the current one can be judged.
+        let end = course.end.take();
+        let end = end.unwrap_or_else(|| self.snapshot(self.simulator.current_slot().0));
+        self.close_before(&mut course, end.slot);
         self.stop().await;
-        Ok(self.report(judged, baseline, &end))
+        self.report(&course, &end, interrupted)
     }
 
-    fn report(mut self, judged: u64, baseline: &Baseline, end: &Baseline) -> Report {
+    fn report(mut self, course: &Course, end: &Snapshot, interrupted: bool) -> Report {
         let totals = self.simulator.totals();
-        let slots = end.slot.saturating_sub(baseline.slot).max(1);
-        let epochs = slots as f64 / self.simulator.chain().spec.slots_per_epoch as f64;
-        let shares = epochs * self.validators.max(1) as f64;
-        let used = end
-            .cpu_seconds
-            .iter()
-            .zip(&baseline.cpu_seconds)
-            .map(|(end, start)| end - start);
-        let node = |(node, used): (&Node, f64)| {
-            let mut report = node.report();
-            report.cpu_ms_per_validator_epoch = used * 1e3 / shares;
-            report
-        };
         let round_trips: Distribution = self.links.round_trips_ms().into_iter().collect();
         let mut report = Report {
-            slots: judged.saturating_sub(self.warm_up_slots),
+            slots: course.closed.saturating_sub(self.warm_up_slots),
             duties: self.ledger.duties(),
             latency_ms: self.ledger.latency(),
             rejected: totals.rejected,
@@ -392,8 +391,10 @@ impl Testnet {
             link: Link {
                 rtt_ms_p50: round_trips.percentiles().map(|percentiles| percentiles.p50),
             },
-            nodes: self.nodes.iter().zip(used).map(node).collect(),
+            nodes: self.node_reports(&course.start, end),
             faults: totals.faults,
+            ended: std::mem::take(&mut self.ended),
+            interrupted,
             kept_dir: None,
         };
         if report.exit_code() != 0 {
@@ -401,6 +402,22 @@ impl Testnet {
         }
         report.kept_dir = self.dir.is_kept().then(|| self.dir.path().to_owned());
         report
+    }
+
+    fn node_reports(&self, start: &Snapshot, end: &Snapshot) -> Vec<NodeReport> {
+        let slots = end.slot.saturating_sub(start.slot).max(1);
+        let epochs = slots as f64 / self.simulator.chain().spec.slots_per_epoch as f64;
+        let shares = epochs * self.validators.max(1) as f64;
+        let used = end
+            .cpu_seconds
+            .iter()
+            .zip(&start.cpu_seconds)
+            .map(|(end, start)| end - start);
+        let with_use = |(node, used): (&Node, f64)| NodeReport {
+            cpu_ms_per_validator_epoch: used * 1e3 / shares,
+            ..node.report()
+        };
+        self.nodes.iter().zip(used).map(with_use).collect()
     }
 
     /// Ends all processes.
