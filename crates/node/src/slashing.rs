@@ -278,7 +278,7 @@ pub struct Database {
 impl Database {
     /// Opens the database in a data folder, creating it if there is none, and starts its thread.
     ///
-    /// The caller shows the doubts of the report to the operator. An unknown schema version, another chain or another signer is
+    /// Blocks while it reads the file. The caller shows the doubts of the report to the operator. An unknown schema version, another chain or another signer is
     /// an error: the node stays up without signing, or ends, as the caller decides.
     pub fn open(opening: &Opening<'_>) -> Result<(Self, OpenReport), OpenError> {
         let (committer, report, health) = prepare(opening)?;
@@ -310,7 +310,7 @@ impl Database {
         }
     }
 
-    /// Notes that the node is alive at `slot`; twice an epoch is enough. Dropped when the queue is full.
+    /// Notes that the node is alive at `slot`, and prunes the file; twice an epoch is enough. Dropped when the queue is full.
     pub fn heartbeat(&self, slot: Slot) {
         // A heartbeat that does not get through is no loss: the database is busy, or closed.
         let _ = self.queue.try_send(Request::Heartbeat(slot));

@@ -41,7 +41,7 @@ const BOOT_ID_BYTES: usize = 36;
 /// Length and deadline before each record's bytes.
 const PREFIX_BYTES: usize = 4 + 8;
 
-/// Which boot of the machine this is: text of [`BOOT_ID_BYTES`] bytes that changes with every boot.
+/// Which boot of the machine this is: a text that changes with every boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootId([u8; BOOT_ID_BYTES]);
 

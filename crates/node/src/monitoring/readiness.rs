@@ -16,9 +16,9 @@ pub enum Readiness {
     BeaconSyncing,
     /// The beacon node has no peers.
     BeaconAlone,
-    /// The beacon node is more than [`FAR_BEHIND_SLOTS`] behind.
+    /// The beacon node is more than 320 slots behind.
     BeaconFarBehind,
-    /// Too few peers for agreement, for [`PATIENCE`] evaluations in a row.
+    /// Too few peers for agreement, for six evaluations in a row.
     PeersMissing,
     /// No validator client has called for a whole epoch.
     ValidatorClientSilent,

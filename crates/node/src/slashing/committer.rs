@@ -46,6 +46,9 @@ pub struct Open {
     pub store: Store,
     pub histories: BTreeMap<PublicKeyBytes, History>,
     pub lifted: BTreeSet<PublicKeyBytes>,
+    /// Validators whose floor has risen in memory since it was last written. Writing it can wait for a heartbeat, off the path
+    /// of a duty: until then the file has a few rows more than memory, and reading them gives the same history.
+    sunk: BTreeMap<PublicKeyBytes, Sunk>,
 }
 
 impl Open {
@@ -54,6 +57,7 @@ impl Open {
         Ok(Self {
             histories: store.histories()?,
             lifted: store.lifted()?,
+            sunk: BTreeMap::new(),
             store,
         })
     }
@@ -77,7 +81,7 @@ impl Open {
         history.insert(&item.vote);
         let after = Sunk::of(history);
         if after.lies_beyond(&before) {
-            changes.sunk.insert(item.validator, after);
+            self.sunk.insert(item.validator, after);
         }
         changes.votes.push(item.clone());
         Ok(())
@@ -216,6 +220,9 @@ impl Committer {
                 results: items.iter().map(judge).collect(),
                 sync: None,
             });
+        }
+        if heartbeat.is_some() {
+            changes.sunk = std::mem::take(&mut open.sunk);
         }
         let sync = self.write(&changes)?;
         for answer in &mut answers {

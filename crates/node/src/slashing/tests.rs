@@ -89,10 +89,9 @@ fn plain_restart_costs_nothing_and_forgets_nothing() {
 
 /// The child half of the next test: records one vote and dies without closing anything.
 #[test]
+#[ignore = "run by vote_answered_before_a_crash_is_known_after_it"]
 fn crash_child() {
-    let Ok(folder) = std::env::var("FLOTILLA_TEST_CRASH_FOLDER") else {
-        return;
-    };
+    let folder = std::env::var("FLOTILLA_TEST_CRASH_FOLDER").unwrap();
     let (database, _) = reopened(&opening(Path::new(&folder), 100));
     assert_eq!(record(&database, attestation(1, 3, 7)), Ok(()));
     std::process::abort();
@@ -102,7 +101,7 @@ fn crash_child() {
 fn vote_answered_before_a_crash_is_known_after_it() {
     let folder = TempDir::new().unwrap();
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "slashing::tests::crash_child", "--nocapture"])
+        .args(["--exact", "slashing::tests::crash_child", "--ignored"])
         .env("FLOTILLA_TEST_CRASH_FOLDER", folder.path())
         .output()
         .unwrap()
@@ -513,9 +512,17 @@ fn file_keeps_no_more_than_the_history_and_its_floor() {
     let before = database.history(&KEY).unwrap();
     database.close();
 
+    // Memory has pruned, the file has not yet: reading it gives the same.
     let (database, _) = reopened(&opening(folder.path(), 101));
     assert_eq!(database.history(&KEY).unwrap(), before);
-    assert_eq!(before.floor().target, Some(Epoch(10)));
+    assert_eq!(record(&database, attestation(total, total + 1, 1)), Ok(()));
+    database.heartbeat(Slot(102));
+    let before = database.history(&KEY).unwrap();
+    database.close();
+
+    let (database, _) = reopened(&opening(folder.path(), 103));
+    assert_eq!(database.history(&KEY).unwrap(), before);
+    assert_eq!(before.floor().target, Some(Epoch(11)));
     assert_eq!(before.attestations().count(), HISTORY_LIMIT);
     database.close();
     let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
