@@ -116,7 +116,8 @@ impl fmt::Display for Plan {
         } = self;
         write!(
             f,
-            "{nodes} nodes, links of {latency:?}, {validators} validators"
+            "{nodes} nodes, links of {} ms, {validators} validators",
+            latency.as_secs_f64() * 1e3
         )
     }
 }

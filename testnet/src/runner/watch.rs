@@ -297,6 +297,10 @@ impl Testnet {
                 node.resume();
                 "going on".into()
             }
+            Fault::SlowBeacon(Duration::ZERO) => {
+                server.delay().set(Duration::ZERO);
+                "has a beacon node that answers in time again".into()
+            }
             Fault::SlowBeacon(delay) => {
                 server.delay().set(delay);
                 format!(
