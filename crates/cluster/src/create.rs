@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::address::{Address, AddressError};
 use crate::definition::{
-    Definition, EncodeError, MIN_OPERATORS, NewDefinitionError, Operator, ValidatorAddresses,
-    check_protocol,
+    Definition, EncodeError, MAX_VALIDATORS, MIN_OPERATORS, NewDefinitionError, Operator,
+    ValidatorAddresses, check_protocol,
 };
 use crate::deposit::file::{DepositFileError, file_name, to_json};
 use crate::deposit::{Deposit, DepositMessage, deposit_amounts, withdrawal_credentials};
@@ -93,6 +93,12 @@ pub enum CreateError {
     SignedOperator {
         /// Position of the operator, from 0.
         operator: usize,
+    },
+    /// More validators than a lock can hold.
+    #[error("{validators} validators, at most {MAX_VALIDATORS} are possible")]
+    TooManyValidators {
+        /// Number in the definition.
+        validators: u64,
     },
     /// Not one key per validator.
     #[error("{keys} keys to split, the definition has {validators} validators")]
@@ -396,7 +402,12 @@ fn check(request: &Request<'_>) -> Result<(), CreateError> {
     if definition.num_validators == 0 {
         return Err(NewDefinitionError::NoValidators.into());
     }
-    definition.compute_config_hash()?; // Bounds the number of validators before keys are made for them.
+    // Early versions have no limit of their own; keys are not made for more than any lock can hold.
+    if definition.num_validators > MAX_VALIDATORS as u64 {
+        return Err(CreateError::TooManyValidators {
+            validators: definition.num_validators,
+        });
+    }
     request
         .existing_keys
         .as_deref()
@@ -553,6 +564,7 @@ fn sign_lock(
         signature_aggregate: Vec::new(),
         lock_hash: Vec::new(),
         node_signatures: Vec::new(),
+        unknown_fields: Vec::new(),
     };
     lock.update_hashes()?;
     let hash = lock.compute_lock_hash()?;

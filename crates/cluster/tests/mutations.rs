@@ -117,6 +117,26 @@ fn a_file_cut_short_is_an_error_with_its_place() {
 }
 
 #[test]
+fn unknown_fields_are_named_but_refuse_nothing() {
+    let mut file: Value = serde_json::from_slice(LOCKS[0]).unwrap();
+    file["cluster_definition"]["nonce"] = Value::from(1);
+    file["distributed_validators"][1]["deposit_data"] = Value::Null;
+    let lock = Lock::parse(file.to_string().as_bytes()).unwrap();
+    let networks = Networks::public();
+    let found: Vec<String> = lock
+        .verify(&VerifyOptions::new(&networks))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        "cluster_definition.nonce",
+        "distributed_validators[1].deposit_data",
+    ]
+    .map(|path| format!("{path}: no such field in version v1.10.0: it is ignored"));
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn all_findings_come_in_one_pass() {
     let mut lock = Lock::parse(LOCKS[1]).unwrap();
     lock.definition.name.push('x');

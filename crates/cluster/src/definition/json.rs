@@ -50,6 +50,7 @@ pub(super) fn read(field: &Field<'_>) -> Result<Definition, ParseError> {
         compounding: version.has_gas_limit() && field.get("compounding")?.flag()?,
         config_hash: read_bytes(&field.get("config_hash")?, version)?,
         definition_hash: read_bytes(&field.get("definition_hash")?, version)?,
+        unknown_fields: Vec::new(),
     };
     check(field, &definition)?;
     Ok(definition)

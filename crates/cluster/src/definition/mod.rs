@@ -12,7 +12,7 @@ use flotilla_types::ForkVersion;
 use thiserror::Error;
 
 use crate::hashing::HashError;
-use crate::json::{Field, ParseError, parse};
+use crate::json::{Field, MAX_UNKNOWN_FIELDS, ParseError, parse};
 use crate::version::Version;
 
 pub(crate) use hash::{MAX_DEPOSITS, MAX_OPERATORS, MAX_VALIDATORS};
@@ -60,6 +60,8 @@ pub struct Definition {
     pub config_hash: Vec<u8>,
     /// Definition hash as stored in the file; empty when missing.
     pub definition_hash: Vec<u8>,
+    /// Paths of members in the file that its version does not have; they are ignored, the first few kept.
+    pub unknown_fields: Vec<String>,
 }
 
 /// A member of the cluster as the definition names it.
@@ -143,7 +145,12 @@ impl Definition {
     /// # Errors
     /// Where the file is not of the form its version has (spec 10 §2.2).
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        json::read(&Field::root(&parse(bytes)?))
+        let value = parse(bytes)?;
+        let definition = json::read(&Field::root(&value))?;
+        Ok(Self {
+            unknown_fields: value.unknown_members(MAX_UNKNOWN_FIELDS),
+            ..definition
+        })
     }
 
     pub(crate) fn read(field: &Field<'_>) -> Result<Self, ParseError> {

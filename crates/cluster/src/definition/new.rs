@@ -175,6 +175,7 @@ impl NewDefinition<'_> {
             compounding: self.compounding,
             config_hash: Vec::new(),
             definition_hash: Vec::new(),
+            unknown_fields: Vec::new(),
         };
         definition.update_hashes()?;
         Ok(definition)

@@ -4,6 +4,7 @@
 //! files have it. Everything else that is not of the expected form is an error with path, expected
 //! and found. Nesting is bounded by the parser (128 levels), size by [`MAX_FILE_BYTES`].
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -72,7 +73,55 @@ pub(crate) enum Value {
     /// An array.
     List(Vec<Value>),
     /// An object.
-    Object(BTreeMap<String, Value>),
+    Object(BTreeMap<String, Member>),
+}
+
+/// A member of an object, and whether a reader has asked for it.
+pub(crate) struct Member {
+    value: Value,
+    asked_for: Cell<bool>,
+}
+
+impl Value {
+    /// Paths of members that no reader has asked for, at most `limit` of them.
+    pub(crate) fn unknown_members(&self, limit: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        self.append_unknown_members("", limit, &mut found);
+        found
+    }
+
+    fn append_unknown_members(&self, path: &str, limit: usize, found: &mut Vec<String>) {
+        if found.len() >= limit {
+            return;
+        }
+        match self {
+            Self::Object(members) => {
+                for (key, member) in members {
+                    let path = join(path, key);
+                    if member.asked_for.get() {
+                        member.value.append_unknown_members(&path, limit, found);
+                    } else if found.len() < limit {
+                        found.push(path);
+                    }
+                }
+            }
+            Self::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.append_unknown_members(&format!("{path}[{index}]"), limit, found);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The path of a member.
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 impl<'de> Deserialize<'de> for Value {
@@ -138,7 +187,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
                     )));
                 }
                 Entry::Vacant(entry) => {
-                    entry.insert(entries.next_value()?);
+                    entry.insert(Member {
+                        value: entries.next_value()?,
+                        asked_for: Cell::new(false),
+                    });
                 }
             }
         }
@@ -168,7 +220,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-static NULL: Value = Value::Null;
+const NULL: Value = Value::Null;
 
 /// A value together with the path that leads to it.
 pub(crate) struct Field<'a> {
@@ -223,15 +275,14 @@ impl<'a> Field<'a> {
     /// This is neither an object nor absent.
     pub(crate) fn get(&self, key: &str) -> Result<Field<'a>, ParseError> {
         let value = match self.value {
-            Value::Object(object) => object.get(key).unwrap_or(&NULL),
+            Value::Object(members) => members.get(key).map_or(&NULL, |member| {
+                member.asked_for.set(true);
+                &member.value
+            }),
             Value::Null => &NULL,
             _ => return Err(self.expected("an object")),
         };
-        let path = if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        };
+        let path = join(&self.path, key);
         Ok(Field { path, value })
     }
 
@@ -386,6 +437,19 @@ mod tests {
             assert!(field.items().unwrap().is_empty());
             assert!(field.get("deeper").unwrap().is_absent());
         }
+    }
+
+    #[test]
+    fn members_nobody_asked_for_are_listed_up_to_the_limit() {
+        let value = parse(br#"{"a":[{"b":1,"x":{"deep":1}}],"y":0,"z":0}"#).unwrap();
+        let root = Field::root(&value);
+        root.get("a").unwrap().items().unwrap()[0]
+            .get("b")
+            .unwrap()
+            .number()
+            .unwrap();
+        assert_eq!(value.unknown_members(10), ["a[0].x", "y", "z"]);
+        assert_eq!(value.unknown_members(2), ["a[0].x", "y"]);
     }
 
     #[test]

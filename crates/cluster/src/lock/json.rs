@@ -22,6 +22,7 @@ pub(super) fn read(field: &Field<'_>) -> Result<Lock, ParseError> {
             Vec::new()
         },
         definition,
+        unknown_fields: Vec::new(),
     })
 }
 

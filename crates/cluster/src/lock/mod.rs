@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::definition::{Definition, EncodeError, Operator};
 use crate::deposit::{Deposit, DepositMessage};
 use crate::hashing::HashError;
-use crate::json::{Field, ParseError, parse};
+use crate::json::{Field, MAX_UNKNOWN_FIELDS, ParseError, parse};
 use crate::peer::{Peer, PeerError, peers};
 use crate::registration::{Registration, RegistrationMessage};
 
@@ -30,6 +30,9 @@ pub struct Lock {
     pub lock_hash: Vec<u8>,
     /// Signatures of the operators' ENR keys over the lock hash, in operator order (from v1.7).
     pub node_signatures: Vec<Vec<u8>>,
+    /// Paths of members in the file that its version does not have, the definition's included; they
+    /// are ignored, the first few kept.
+    pub unknown_fields: Vec<String>,
 }
 
 /// A validator whose key is shared among the operators.
@@ -126,7 +129,12 @@ impl Lock {
     /// # Errors
     /// Where the file is not of the form its version has (spec 10 §3.1).
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        json::read(&Field::root(&parse(bytes)?))
+        let value = parse(bytes)?;
+        let lock = json::read(&Field::root(&value))?;
+        Ok(Self {
+            unknown_fields: value.unknown_members(MAX_UNKNOWN_FIELDS),
+            ..lock
+        })
     }
 
     /// The file's bytes, all three hashes recomputed.

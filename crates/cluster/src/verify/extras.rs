@@ -20,6 +20,17 @@ pub(super) fn verify_definition(
     if let Err(error) = check_protocol(&definition.consensus_protocol) {
         findings.warning(Check::Protocol, "consensus_protocol", error);
     }
+    warn_of_unknown_fields(&definition.unknown_fields, definition, findings);
+}
+
+fn warn_of_unknown_fields(paths: &[String], definition: &Definition, findings: &mut Findings) {
+    for path in paths {
+        let message = format_args!(
+            "no such field in version {}: it is ignored",
+            definition.version
+        );
+        findings.warning(Check::UnknownField, path, message);
+    }
 }
 
 fn verify_threshold(definition: &Definition, findings: &mut Findings) {
@@ -75,6 +86,7 @@ fn verify_withdrawal_addresses(
 
 /// What needs the keys too.
 pub(super) fn verify_lock(lock: &Lock, findings: &mut Findings) {
+    warn_of_unknown_fields(&lock.unknown_fields, &lock.definition, findings);
     verify_peers(lock, findings);
     verify_share_reuse(lock, findings);
     for (index, validator) in lock.validators.iter().enumerate() {

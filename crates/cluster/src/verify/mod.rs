@@ -74,6 +74,8 @@ pub enum Check {
     Withdrawal,
     /// Extra: the consensus protocol is known.
     Protocol,
+    /// Extra: the file has nothing its version does not know.
+    UnknownField,
 }
 
 impl Check {
