@@ -1,5 +1,5 @@
 //! Deposits: what activates a validator (spec 10 §5). Amounts, credentials, signing roots; the file
-//! that a launchpad takes is in [`file`].
+//! that a launchpad takes is in [`mod@file`].
 
 mod amounts;
 pub mod file;
