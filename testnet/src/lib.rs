@@ -4,7 +4,7 @@
 //! that shares none of its decisions: [`chain`] is a beacon chain that checks every signature under the group key,
 //! [`api`] serves it to each operator as a Beacon API, [`proxy`] puts latency between the nodes, and [`run`] starts the
 //! operators' processes, disturbs them as [`Options`] say, listens to their outcomes and draws up a [`Report`].
-//! [`bench`] runs one testnet after another to measure signing latency.
+//! [`mod@bench`] runs one testnet after another to measure signing latency.
 //!
 //! Nodes are foreign processes here. This crate knows their command line, their metrics and their stream of outcomes,
 //! and nothing of how they work inside.

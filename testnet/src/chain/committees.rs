@@ -73,16 +73,6 @@ impl Registry {
         self.keys.iter().map(|(index, key)| (*index, *key))
     }
 
-    /// How many validators the cluster has.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether the cluster has no validators.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
     /// Shuffles all validators into the committees of an epoch and keeps the cluster's.
     pub fn duties(&self, epoch: Epoch) -> EpochDuties {
         let mut order: Vec<u64> = (0..self.total).collect();

@@ -67,6 +67,11 @@ impl History {
         }
     }
 
+    /// Whether what arrives at `at` is early enough for the next slot's block: inclusion distance 1.
+    pub fn in_time(&self, slot: Slot, at: Timestamp) -> bool {
+        at < self.chain.slot_start(Slot(slot.0 + 1))
+    }
+
     /// The checkpoint of an epoch: the block of its first slot.
     pub fn checkpoint(&self, epoch: Epoch) -> Checkpoint {
         Checkpoint {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flotilla_types::{Epoch, Root, SingleAttestation, Slot, Timestamp, ValidatorIndex};
+use flotilla_types::{Epoch, SingleAttestation, Slot, Timestamp, ValidatorIndex};
 
 use super::{EpochDuties, History, Registry, SlashingWatch};
 
@@ -187,7 +187,7 @@ impl Judge {
             return Judgement::Duplicate;
         }
         book.insert(validator, arrival);
-        if self.in_time(slot, arrival.at) {
+        if self.history.in_time(slot, arrival.at) {
             Judgement::Included
         } else {
             Judgement::Late
@@ -246,11 +246,6 @@ impl Judge {
         SLOTS_KEPT.max(2 * self.history.chain().spec.slots_per_epoch)
     }
 
-    /// Whether an arrival is early enough for the next slot's block.
-    pub fn in_time(&self, slot: Slot, at: Timestamp) -> bool {
-        at < self.history.chain().slot_start(Slot(slot.0 + 1))
-    }
-
     /// The cluster's duties of a slot that is still in the books, each with its first valid arrival.
     pub fn results(&mut self, slot: Slot) -> BTreeMap<ValidatorIndex, Option<Arrival>> {
         let duties = self.duties(self.history.chain().epoch_of(slot));
@@ -275,11 +270,6 @@ impl Judge {
             ..self.totals.clone()
         }
     }
-
-    /// The root that an attester of `slot` should sign, for reports.
-    pub fn expected_root(&self, slot: Slot) -> Root {
-        self.history.attestation_data(slot, slot).tree_hash_root()
-    }
 }
 
 #[cfg(test)]
@@ -288,7 +278,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use flotilla_types::{
-        Chain, ChainSpec, CommitteeIndex, ForkVersion, PublicKeyBytes, SignatureBytes,
+        Chain, ChainSpec, CommitteeIndex, ForkVersion, PublicKeyBytes, Root, SignatureBytes,
     };
 
     use super::*;

@@ -153,16 +153,6 @@ impl Simulator {
         self.judge().results(slot)
     }
 
-    /// Whether an arrival is early enough for inclusion distance 1.
-    pub fn in_time(&self, slot: Slot, at: Timestamp) -> bool {
-        at < self.chain().slot_start(Slot(slot.0 + 1))
-    }
-
-    /// How many slots back [`Simulator::results`] knows.
-    pub fn slots_kept(&self) -> u64 {
-        self.judge().slots_kept()
-    }
-
     /// Counts over the whole run.
     pub fn totals(&self) -> Totals {
         self.judge().totals()

@@ -6,6 +6,7 @@ mod launch;
 mod metrics;
 mod node;
 mod outcomes;
+mod ports;
 mod start;
 mod usage;
 mod watch;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flotilla_types::{Chain, ChainSpec, ListSizes, Root, Timestamp};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::StartError;
@@ -14,6 +13,7 @@ use super::faults::Schedule;
 use super::folders::{self, Cluster, RunDir};
 use super::launch::{Launch, PROXY_COMMAND};
 use super::node::Node;
+use super::ports::free_addresses;
 use super::watch::{Links, Testnet};
 use crate::api::Server;
 use crate::chain::{Config, Simulator, now};
@@ -27,6 +27,8 @@ const LEAD: Duration = Duration::from_secs(4);
 const LEAD_PER_SHARE: Duration = Duration::from_millis(4);
 /// Outcomes waiting to be read. Beyond that the readers wait, and the nodes' streams with them.
 const OUTCOMES: usize = 1_024;
+/// Round trips over loopback measured, at most.
+const MEASURED: usize = 200;
 
 /// Starts everything; the chain's genesis is a few seconds ahead.
 pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet, StartError> {
@@ -185,15 +187,6 @@ async fn connect(
     Ok(((0..count).map(launch).collect(), links))
 }
 
-/// Ports that were free a moment ago: all are held until the last is found, so that none comes twice.
-async fn free_addresses(count: usize) -> std::io::Result<Vec<SocketAddr>> {
-    let mut held = Vec::new();
-    for _ in 0..count {
-        held.push(TcpListener::bind(("127.0.0.1", 0)).await?);
-    }
-    held.iter().map(TcpListener::local_addr).collect()
-}
-
 impl Links {
     /// Links over loopback, measured by an echo in this process.
     async fn direct() -> std::io::Result<Self> {
@@ -216,22 +209,5 @@ impl Links {
             round_trips_ms,
             task,
         })
-    }
-}
-
-/// Round trips over loopback measured, at most.
-const MEASURED: usize = 200;
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[tokio::test]
-    async fn free_addresses_are_all_different() {
-        let mut addresses = free_addresses(40).await.unwrap();
-        addresses.sort();
-        addresses.dedup();
-        assert_eq!(addresses.len(), 40);
     }
 }

@@ -344,7 +344,7 @@ impl Testnet {
         let results = self.simulator.results(Slot(slot));
         let presence = results.into_iter().filter_map(|(validator, arrival)| {
             let presence = match arrival {
-                Some(arrival) if self.simulator.in_time(Slot(slot), arrival.at) => {
+                Some(arrival) if self.simulator.history().in_time(Slot(slot), arrival.at) => {
                     Presence::Included
                 }
                 Some(arrival) => {
