@@ -4,7 +4,7 @@
 //! either direction arrives one latency later, plus or minus a jitter, in order. The process is a separate one so that
 //! its work shows up in nobody's CPU figures. [`main`] is its whole life, [`Proxy`] the handle of who started it.
 //!
-//! The two talk in lines of JSON: a [`Settings`] on standard input; then [`Line`]s on standard output, first the ports,
+//! The two talk in lines of JSON: a [`Settings`] on standard input; then lines on standard output, first the ports,
 //! then a round-trip time now and then. The process ends when its standard input does, so it cannot outlive its parent.
 
 mod delay;
