@@ -19,17 +19,18 @@ use super::{ShareEpoch, SignerKind};
 /// The schema this build writes, kept in SQLite's `user_version`.
 pub const SCHEMA_VERSION: i64 = 1;
 
+/// Votes are ordered by time first: what a cluster signs in one epoch lands on neighbouring pages, and a commit syncs few of them.
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE floors (pubkey BLOB PRIMARY KEY, source INTEGER, target INTEGER, slot INTEGER) STRICT, WITHOUT ROWID;
 CREATE TABLE lifted (pubkey BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE attestations (
     pubkey BLOB NOT NULL, target INTEGER NOT NULL, source INTEGER NOT NULL,
-    signing_root BLOB NOT NULL, share_epoch INTEGER NOT NULL, PRIMARY KEY (pubkey, target)
+    signing_root BLOB NOT NULL, share_epoch INTEGER NOT NULL, PRIMARY KEY (target, pubkey)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE blocks (
     pubkey BLOB NOT NULL, slot INTEGER NOT NULL,
-    signing_root BLOB NOT NULL, share_epoch INTEGER NOT NULL, PRIMARY KEY (pubkey, slot)
+    signing_root BLOB NOT NULL, share_epoch INTEGER NOT NULL, PRIMARY KEY (slot, pubkey)
 ) STRICT, WITHOUT ROWID;
 ";
 
