@@ -5,7 +5,7 @@
 //! A difference of more than half a slot is no drift but a step: it is taken over at once and reported, since the node must then
 //! behave as after a restart (S3, S4).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flotilla_types::Timestamp;
@@ -85,11 +85,11 @@ fn nanos(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }
 
-/// The node's clock.
-#[derive(Debug)]
+/// The node's clock. Clones are the same clock.
+#[derive(Clone, Debug)]
 pub struct Clock {
     origin: Instant,
-    anchor: Mutex<Anchor>,
+    anchor: Arc<Mutex<Anchor>>,
 }
 
 impl Clock {
@@ -98,7 +98,7 @@ impl Clock {
         let origin = Instant::now();
         Self {
             origin,
-            anchor: Mutex::new(Anchor::new(read(origin), slot_duration)),
+            anchor: Arc::new(Mutex::new(Anchor::new(read(origin), slot_duration))),
         }
     }
 

@@ -4,6 +4,10 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | [`config`] | what a node is told once |
+//! | [`run`](crate::run()) | start order, and stop order |
+//! | `shell` | one cluster's engine: its outputs carried out, its inputs carried in |
+//! | `duties`, `chores` | what the shell asks the beacon node for; what happens every slot or minute |
 //! | [`slashing`] | the durable slashing database, written and synced before a signature leaves |
 //! | [`votes`] | the log of own votes that survives a crash |
 //! | [`workers`], [`signer`] | threads for signing, checking and combining |
@@ -11,12 +15,19 @@
 //! | [`clock`] | wall time that moves like monotonic time |
 //! | [`telemetry`], [`monitoring`] | logs and metrics drawn from outcomes, and the HTTP server that shows them |
 
+mod chores;
 pub mod clock;
+pub mod config;
+mod duties;
 pub mod folder;
 pub mod lock;
 pub mod monitoring;
+mod run;
+mod shell;
 pub mod signer;
 pub mod slashing;
 pub mod telemetry;
 pub mod votes;
 pub mod workers;
+
+pub use run::{StartError, run};

@@ -1,0 +1,307 @@
+//! What happens beside duties: once a slot, once a minute, and when the beacon node's head moves.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use flotilla_beacon::client::{BeaconNode, Event, Topic};
+use flotilla_duty::Input;
+use flotilla_p2p::{Path, Protocol};
+use flotilla_qbft::quorum;
+use flotilla_types::{Chain, Epoch, PeerIndex, Slot};
+use flotilla_wire::peer_info::{self, Expected, PeerInfo, SUPPORTED};
+use futures::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+use crate::lock::FolderLock;
+use crate::monitoring::{
+    BeaconState, ClusterStatus, PeerStatus, Readiness, ReadyCheck, ReadyFacts, SlashingStatus,
+    Status,
+};
+use crate::shell::Parts;
+use crate::slashing::OpenReport;
+use crate::telemetry;
+
+/// How often peers are asked about themselves (spec 20 §8).
+const PEER_INFO_EVERY: Duration = Duration::from_secs(60);
+/// The first time, so that a node that has just started soon shows its peers.
+const PEER_INFO_FIRST: Duration = Duration::from_secs(10);
+/// How often the beacon node's peers are counted.
+const BEACON_PEERS_EVERY: Duration = Duration::from_secs(60);
+
+/// What a peer last said about itself.
+type Heard = Mutex<BTreeMap<usize, (f64, String)>>;
+
+/// One cluster, as far as chores go.
+pub(crate) struct Cluster {
+    pub parts: Arc<Parts>,
+    pub inbox: mpsc::Sender<Input>,
+    pub name: String,
+    pub lock_hash: [u8; 32],
+    pub signer: &'static str,
+    pub opened: OpenReport,
+    pub started_ms: u64,
+    pub heard: Heard,
+    /// Kept until the cluster has stopped.
+    pub _guard: FolderLock,
+}
+
+/// Once a slot: the beacon node's state, the database's heartbeat, metrics, readiness and status.
+pub(crate) async fn every_slot(
+    clusters: Vec<Arc<Cluster>>,
+    beacon: BeaconNode,
+    clock: Clock,
+    chain: Arc<Chain>,
+    readiness: watch::Sender<Readiness>,
+    status: watch::Sender<Status>,
+) {
+    let mut checks: Vec<ReadyCheck> = clusters.iter().map(|_| ReadyCheck::default()).collect();
+    let mut peers: Option<(Instant, u64)> = None;
+    loop {
+        let slot = chain.slot_at(clock.now());
+        let next = slot.map_or(Slot(0), |slot| Slot(slot.0 + 1));
+        if peers.is_none_or(|(at, _)| at.elapsed() >= BEACON_PEERS_EVERY) {
+            peers = beacon
+                .peer_count()
+                .await
+                .ok()
+                .map(|count| (Instant::now(), count));
+        }
+        let state = beacon.syncing().await.ok().map(|syncing| BeaconState {
+            is_syncing: syncing.is_syncing,
+            sync_distance: syncing.sync_distance.0,
+            peers: peers.map(|(_, count)| count),
+        });
+        let mut worst = Readiness::Ready;
+        for (cluster, check) in clusters.iter().zip(&mut checks) {
+            let ready = look_at(cluster, check, &chain, slot, state);
+            if worst == Readiness::Ready {
+                worst = ready;
+            }
+            if let Some((_, count)) = peers {
+                cluster.parts.telemetry.beacon_peers(count);
+            }
+        }
+        readiness.send_replace(worst);
+        status.send_replace(Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started_ms: clusters.first().map_or(0, |cluster| cluster.started_ms),
+            slot: slot.map(|slot| slot.0),
+            clusters: clusters.iter().map(|cluster| describe(cluster)).collect(),
+        });
+        // A little after the slot has begun, when duties are not yet due.
+        let wake = chain.slot_start(next) + chain.spec.slot_duration / 20;
+        tokio::time::sleep(clock.until(wake).min(chain.spec.slot_duration)).await;
+    }
+}
+
+fn look_at(
+    cluster: &Cluster,
+    check: &mut ReadyCheck,
+    chain: &Chain,
+    slot: Option<Slot>,
+    beacon: Option<BeaconState>,
+) -> Readiness {
+    let parts = &cluster.parts;
+    if let Some(slot) = slot {
+        parts.database.heartbeat(slot);
+        parts.telemetry.slot(slot, chain.epoch_of(slot));
+    }
+    let database = parts.database.status();
+    parts.telemetry.slashing(
+        &database,
+        cluster.opened.embargo.map(|embargo| embargo.epoch),
+    );
+    let connected = parts.network.connected().len();
+    let ready = check.evaluate(&ReadyFacts {
+        beacon,
+        connected_peers: connected,
+        quorum: quorum(parts.codec.nodes()),
+        is_validator_client_silent: false,
+        is_database_failing: database.failing.is_some(),
+    });
+    parts.telemetry.readiness(ready);
+    for stats in parts.network.stats() {
+        let peer = PeerIndex::new(stats.peer);
+        let over = |path: Path| {
+            stats
+                .connections
+                .iter()
+                .any(|connection| connection.path == path)
+        };
+        parts
+            .telemetry
+            .connections(peer, over(Path::Direct), over(Path::Relayed));
+        if stats.connections.is_empty() {
+            parts.telemetry.ping(peer, None);
+        }
+        for protocol in Protocol::ALL {
+            let sent = stats.sent.get(&protocol).map_or(0, |traffic| traffic.bytes);
+            let received = stats
+                .received
+                .get(&protocol)
+                .map_or(0, |traffic| traffic.bytes);
+            parts
+                .telemetry
+                .traffic(peer, protocol.id(), telemetry::Traffic { sent, received });
+        }
+    }
+    ready
+}
+
+fn describe(cluster: &Cluster) -> ClusterStatus {
+    let parts = &cluster.parts;
+    let database = parts.database.status();
+    let connected = parts.network.connected();
+    let stats = parts.network.stats();
+    let heard = cluster.heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let peers = stats.iter().map(|stats| PeerStatus {
+        index: stats.peer,
+        name: parts
+            .network
+            .id_of(stats.peer)
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        connected: connected.contains(&stats.peer),
+        round_trip_ms: stats.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+        clock_offset_ms: heard.get(&stats.peer).map(|(offset, _)| offset * 1e3),
+        version: heard.get(&stats.peer).map(|(_, version)| version.clone()),
+    });
+    ClusterStatus {
+        name: cluster.name.clone(),
+        lock_hash: hex::encode(cluster.lock_hash),
+        folder: parts.data_folder.display().to_string(),
+        me: parts.me.get(),
+        operators: parts.codec.nodes(),
+        threshold: parts.threshold,
+        validators: parts.validators.len(),
+        active_validators: cluster.opened.validators,
+        signer: cluster.signer.into(),
+        paused: crate::folder::is_paused(&parts.data_folder),
+        slashing: SlashingStatus {
+            failing: database.failing,
+            doubts: cluster
+                .opened
+                .doubts
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            embargo_epoch: cluster.opened.embargo.map(|embargo| embargo.epoch.0),
+            commits: database.commits,
+            votes: database.votes,
+        },
+        peers: peers.collect(),
+    }
+}
+
+/// Tells every cluster what its duties depend on whenever a head arrives.
+pub(crate) async fn follow_head(
+    clusters: Vec<Arc<Cluster>>,
+    beacon: BeaconNode,
+    clock: Clock,
+    chain: Arc<Chain>,
+) {
+    let mut events = beacon.events(&[Topic::Head]);
+    while let Some(event) = events.next().await {
+        let Event::Head {
+            slot,
+            previous_duty_dependent_root,
+            current_duty_dependent_root,
+            ..
+        } = event
+        else {
+            continue;
+        };
+        let delay = clock.now().saturating_since(chain.slot_start(slot));
+        let epoch = chain.epoch_of(slot);
+        for cluster in &clusters {
+            cluster.parts.telemetry.beacon_head("", slot, delay);
+            for (epoch, dependent_root) in [
+                (epoch, previous_duty_dependent_root),
+                (Epoch(epoch.0 + 1), current_duty_dependent_root),
+            ] {
+                // The shell is stopping.
+                let _ = cluster
+                    .inbox
+                    .send(Input::Head {
+                        epoch,
+                        dependent_root,
+                    })
+                    .await;
+            }
+        }
+    }
+}
+
+/// Once a minute: who are you, what time is it there?
+pub(crate) async fn ask_peers(cluster: Arc<Cluster>) {
+    let parts = Arc::clone(&cluster.parts);
+    tokio::time::sleep(PEER_INFO_FIRST).await;
+    loop {
+        let peers = (0..parts.codec.nodes()).filter(|&peer| peer != parts.me.get());
+        for peer in peers
+            .filter(|peer| parts.network.connected().contains(peer))
+            .collect::<Vec<_>>()
+        {
+            ask_peer(&cluster, peer).await;
+        }
+        tokio::time::sleep(PEER_INFO_EVERY).await;
+    }
+}
+
+async fn ask_peer(cluster: &Cluster, peer: usize) {
+    let parts = &cluster.parts;
+    let request = PeerInfo {
+        sent_at: Some(parts.clock.now()),
+        ..parts.introduction.clone()
+    };
+    let asked = Instant::now();
+    let answer = parts
+        .network
+        .request(peer, Protocol::PeerInfo, Bytes::from(request.encode()))
+        .await;
+    let rtt = asked.elapsed();
+    let info = match answer.map(|bytes| PeerInfo::decode(&bytes)) {
+        Ok(Ok(info)) => info,
+        Ok(Err(reject)) => {
+            parts
+                .telemetry
+                .malformed(PeerIndex::new(peer), reject.label());
+            return;
+        }
+        Err(error) => return debug!(peer, %error, "peer did not say who it is"),
+    };
+    let expected = Expected {
+        lock_hash: &cluster.lock_hash,
+        builder_api: false,
+        supported: &SUPPORTED,
+    };
+    let report = peer_info::check(&info, &expected, parts.clock.now(), rtt);
+    for finding in &report.findings {
+        warn!(peer, %finding, "peer differs");
+    }
+    let offset = report
+        .clock_offset
+        .map_or(0.0, |offset| offset.as_seconds());
+    let version = info.shown_version();
+    cluster
+        .heard
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(peer, (offset, version.clone()));
+    let shown = telemetry::PeerInfo {
+        version,
+        git_hash: info.git_hash.clone(),
+        started_at: info.started_at.map(|at| at.as_secs()),
+        clock_offset_seconds: offset,
+        builder_api: info.builder_api,
+        nickname: info.shown_nickname(),
+        client: info.shown_client(),
+        supported: report.compatible.unwrap_or(false),
+    };
+    parts.telemetry.peer_info(PeerIndex::new(peer), &shown);
+}

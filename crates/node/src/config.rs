@@ -1,0 +1,60 @@
+//! What a node is told once: where its files are, whom it talks to, who signs.
+//!
+//! Defaults stand here and nowhere else; `cli` fills in what the command line, the environment or a file says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flotilla_beacon::client::Url;
+use flotilla_cluster::Network;
+use flotilla_p2p::Multiaddr;
+
+use crate::folder::Paths;
+use crate::slashing::SignerKind;
+
+/// A node: what its clusters share, and the clusters.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The clusters, at least one.
+    pub clusters: Vec<ClusterConfig>,
+    /// Beacon nodes, in order of preference; at least one.
+    pub beacon_nodes: Vec<Url>,
+    /// Extra HTTP headers for every request to a beacon node.
+    pub beacon_headers: Vec<(String, String)>,
+    /// Longest wait for a beacon node's answer.
+    pub beacon_timeout: Duration,
+    /// Longest wait for a beacon node to accept a submission.
+    pub beacon_submit_timeout: Duration,
+    /// Where `/metrics`, `/livez`, `/readyz` and `/flotilla/…` are served.
+    pub monitoring: SocketAddr,
+    /// A network besides the public ones.
+    pub custom_network: Option<Network>,
+    /// Take a lock whose hashes or signatures do not verify, with a warning.
+    pub no_verify: bool,
+    /// Shown to peers and in metrics; at most 32 bytes.
+    pub nickname: String,
+}
+
+/// One cluster of a node.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Its files.
+    pub paths: Paths,
+    /// One file with the password of all keystores, instead of a file beside each.
+    pub password_file: Option<PathBuf>,
+    /// Who makes this node's partial signatures (S7).
+    pub signer: SignerKind,
+    /// The signer that the database knows is to be replaced by `signer`.
+    pub change_signer: bool,
+    /// TCP addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Known addresses of peers, by peer index.
+    pub peers: BTreeMap<usize, Vec<Multiaddr>>,
+}
+
+/// How long a beacon node may take, unless said otherwise.
+pub const BEACON_TIMEOUT: Duration = Duration::from_secs(2);
+/// Where the monitoring server listens, unless said otherwise.
+pub const MONITORING_ADDRESS: &str = "127.0.0.1:3620";

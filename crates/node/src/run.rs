@@ -1,0 +1,696 @@
+//! Starting a node, and stopping it: the order of start is the order of lines, the order of stopping its reverse.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flotilla_beacon::client::{BeaconNode, ConfigError, Observer, Request, Timeouts};
+use flotilla_cluster::{LoadOptions, Networks, VerifyOptions};
+use flotilla_duty::{self as duty, Engine, Faults};
+use flotilla_p2p::{self as p2p, Network};
+use flotilla_types::{Chain, ForkVersion, PublicKeyBytes, Root, Timestamp};
+use flotilla_wire::consensus::Codec;
+use flotilla_wire::peer_info::PeerInfo;
+use flotilla_wire::votes;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::chores;
+use crate::clock::Clock;
+use crate::config::{ClusterConfig, Config};
+use crate::duties;
+use crate::folder::{Folder, FolderError, Passwords};
+use crate::lock::{FolderLock, LockError};
+use crate::monitoring::{MonitoringError, OutcomeStream, Readiness, Server, Sources, Status};
+use crate::shell::{Parts, Shell, ShellError};
+use crate::signer::Signer;
+use crate::slashing::{self, Database, OpenError, Opening, ShareEpoch, SignerKind};
+use crate::telemetry::{ClusterNames, ClusterSize, ClusterTelemetry, Telemetry};
+use crate::votes::{BootId, VoteLog, VoteLogError};
+use crate::workers::{Workers, jobs::KeyTable, jobs::KeyTableError};
+
+/// The version told to peers, which older ones hold against those they support (spec 20 §8).
+const PEER_VERSION: &str = "v1.11.0";
+/// How long a beacon node may be away at start before it is said again.
+const BEACON_RETRY: Duration = Duration::from_secs(2);
+/// How long the parts of a node may take to stop.
+const STOP_WITHIN: Duration = Duration::from_millis(800);
+
+/// Why a node did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No cluster was named.
+    #[error("no cluster was named; give a --data-dir")]
+    NoCluster,
+    /// The folder is in use.
+    #[error(transparent)]
+    InUse(#[from] LockError),
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Two folders hold shares of one validator.
+    #[error(
+        "validator {validator} is in {first} and in {second}; one process must not sign for it twice, so remove one of them"
+    )]
+    SharedValidator {
+        /// The validator.
+        validator: PublicKeyBytes,
+        /// One folder.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// The lock holds a key that is none.
+    #[error("{lock}: {source}")]
+    Keys {
+        /// The lock file.
+        lock: PathBuf,
+        /// What is wrong.
+        source: KeyTableError,
+    },
+    /// A lock hash of another length than 32 bytes.
+    #[error("{0}: lock_hash must have 32 bytes")]
+    LockHash(PathBuf),
+    /// A beacon node cannot be asked at all.
+    #[error(transparent)]
+    Beacon(#[from] ConfigError),
+    /// The beacon node is on another network than the lock.
+    #[error(
+        "the beacon node's chain has genesis fork version {found}, the lock in {folder} is for {expected}; connect a beacon node of \
+         the cluster's network"
+    )]
+    WrongNetwork {
+        /// The cluster's folder.
+        folder: PathBuf,
+        /// The lock's fork version.
+        expected: ForkVersion,
+        /// The beacon node's.
+        found: ForkVersion,
+    },
+    /// Two beacon nodes are on different chains.
+    #[error(
+        "beacon node {endpoint} has genesis validators root {found}, the first one has {expected}; remove one of them"
+    )]
+    DifferentChains {
+        /// The endpoint.
+        endpoint: String,
+        /// The first endpoint's root.
+        expected: Root,
+        /// This endpoint's.
+        found: Root,
+    },
+    /// The slashing database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The vote log.
+    #[error(transparent)]
+    VoteLog(#[from] VoteLogError),
+    /// The vote log holds something that is not from this node.
+    #[error(
+        "{folder}: the vote log cannot be used: {source}; remove the folder votes/ to start without it"
+    )]
+    Votes {
+        /// The cluster's folder.
+        folder: PathBuf,
+        /// What is wrong.
+        source: votes::LogError,
+    },
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] p2p::Error),
+    /// The monitoring server.
+    #[error(transparent)]
+    Monitoring(#[from] MonitoringError),
+    /// The operating system.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// A running node has to stop.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+impl From<ShellError> for StartError {
+    fn from(error: ShellError) -> Self {
+        Self::Stopped(error.to_string())
+    }
+}
+
+/// A cluster's files, opened.
+struct Opened {
+    config: ClusterConfig,
+    folder: Folder,
+    lock_hash: [u8; 32],
+    telemetry: ClusterTelemetry,
+    validators: Vec<PublicKeyBytes>,
+    _guard: FolderLock,
+}
+
+/// Runs a node until `stop`, or until something makes it impossible to go on.
+///
+/// # Errors
+/// [`StartError`], one sentence with the next step.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+    let started = Timestamp::from(now_since_epoch());
+    let telemetry = Telemetry::new();
+    let clusters = open_folders(&config, &telemetry, started).await?;
+    let (ready, readiness) = watch::channel(Readiness::default());
+    let (status, status_seen) = watch::channel(Status::default());
+    let outcomes = OutcomeStream::default();
+    let sources = Sources {
+        telemetry,
+        readiness,
+        status: status_seen,
+        outcomes: outcomes.clone(),
+    };
+    let server = Server::bind(config.monitoring, sources).await?;
+    let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
+    let child = stop.child_token();
+    let _stop_all = child.clone().drop_guard();
+    let serving = child.clone();
+    tasks.spawn(async move { Ok(server.run(serving).await?) });
+
+    let beacon = connect(
+        &config,
+        clusters.first().map(|cluster| cluster.telemetry.clone()),
+    )?;
+    let Some((chain, fork_version)) = unless_stopped(&stop, learn_chain(&beacon)).await else {
+        return Ok(());
+    };
+    let chain = Arc::new(chain);
+    check_endpoints(&beacon, &chain).await?;
+    let clock = Clock::start(chain.spec.slot_duration);
+    let workers = Workers::start().map_err(|source| StartError::System {
+        what: "starting worker threads",
+        source,
+    })?;
+    if let Some(epoch) = chain.spec.forks.unknown_after() {
+        warn!(%epoch, "the beacon node's schedule has a fork this version does not know: nothing is signed from that epoch; update before");
+    }
+    let mut running = Vec::new();
+    for cluster in clusters {
+        if cluster.folder.lock.fork_version() != fork_version {
+            return Err(StartError::WrongNetwork {
+                folder: cluster.folder.paths.data.clone(),
+                expected: cluster.folder.lock.fork_version(),
+                found: fork_version,
+            });
+        }
+        let context = Context {
+            config: &config,
+            chain: &chain,
+            clock: &clock,
+            workers: &workers,
+            beacon: &beacon,
+        };
+        let Some(parts) = unless_stopped(
+            &stop,
+            start(cluster, context, outcomes.clone(), started, &child),
+        )
+        .await
+        else {
+            return Ok(());
+        };
+        let (cluster, shell) = parts?;
+        let stopping = child.clone();
+        tasks.spawn(async move { Ok(shell.run(stopping).await?) });
+        running.push(Arc::new(cluster));
+    }
+    let chores = spawn_chores(&running, &beacon, &clock, &chain, ready, status);
+    info!(clusters = running.len(), "running");
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = tasks.join_next() => match ended {
+            Ok(result) => result,
+            Err(error) => Err(StartError::Stopped(format!("a task of the node failed: {error}"))),
+        },
+    };
+    drop(chores);
+    child.cancel();
+    shut_down(tasks, running).await;
+    ended
+}
+
+fn now_since_epoch() -> Duration {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+async fn unless_stopped<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        () = stop.cancelled() => None,
+        done = work => Some(done),
+    }
+}
+
+/// Sockets and jobs first, databases last: a signature that is being recorded is recorded.
+async fn shut_down(mut tasks: JoinSet<Result<(), StartError>>, running: Vec<Arc<chores::Cluster>>) {
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_WITHIN, drained).await.is_err() {
+        warn!("some tasks did not stop in time");
+        tasks.abort_all();
+    }
+    for cluster in running {
+        cluster.parts.network.stop();
+        let database = cluster.parts.database.clone();
+        // Closing waits for the last commit.
+        let closed = tokio::task::spawn_blocking(move || database.close());
+        if tokio::time::timeout(STOP_WITHIN, closed).await.is_err() {
+            warn!("the slashing database did not close in time; what it had promised is on disk");
+        }
+    }
+    info!("stopped");
+}
+
+async fn open_folders(
+    config: &Config,
+    telemetry: &Telemetry,
+    started: Timestamp,
+) -> Result<Vec<Opened>, StartError> {
+    let mut opened: Vec<Opened> = Vec::new();
+    let mut owners: BTreeMap<PublicKeyBytes, PathBuf> = BTreeMap::new();
+    for cluster in &config.clusters {
+        let cluster = open_folder(config, cluster.clone(), telemetry, started).await?;
+        let folder = &cluster.folder.paths.data;
+        for validator in &cluster.validators {
+            if let Some(first) = owners.insert(*validator, folder.clone()) {
+                return Err(StartError::SharedValidator {
+                    validator: *validator,
+                    first,
+                    second: folder.clone(),
+                });
+            }
+        }
+        opened.push(cluster);
+    }
+    if opened.is_empty() {
+        Err(StartError::NoCluster)
+    } else {
+        Ok(opened)
+    }
+}
+
+async fn open_folder(
+    config: &Config,
+    cluster: ClusterConfig,
+    telemetry: &Telemetry,
+    started: Timestamp,
+) -> Result<Opened, StartError> {
+    let guard = FolderLock::acquire(&cluster.paths.data)?;
+    let networks = match &config.custom_network {
+        Some(network) => Networks::public().with_custom(network.clone()),
+        None => Networks::public(),
+    };
+    let (paths, no_verify) = (cluster.paths.clone(), config.no_verify);
+    let (folder, network) = tokio::task::spawn_blocking(move || {
+        let verify = VerifyOptions {
+            extra_checks: false,
+            ..VerifyOptions::new(&networks)
+        };
+        let folder = Folder::open(paths, &LoadOptions { verify, no_verify })?;
+        let network = networks
+            .by_fork_version(folder.lock.fork_version())
+            .map(|network| network.name.clone());
+        Ok::<_, FolderError>((folder, network.unwrap_or_else(|_| "unknown".into())))
+    })
+    .await
+    .map_err(|error| StartError::Stopped(format!("opening the folder: {error}")))??;
+    folder
+        .findings
+        .iter()
+        .for_each(|finding| warn!(%finding, "cluster lock"));
+    folder
+        .warnings
+        .iter()
+        .for_each(|warning| warn!(%warning, "data folder"));
+    let lock = &folder.lock;
+    let lock_hash = lock
+        .lock_hash()
+        .try_into()
+        .map_err(|_| StartError::LockHash(folder.paths.lock.clone()))?;
+    let peers: Vec<String> = match lock.peers() {
+        Ok(peers) => peers.iter().map(|peer| peer.id.short()).collect(),
+        Err(_) => vec![],
+    };
+    let names = ClusterNames {
+        hash: hex::encode(lock_hash)[..7].to_owned(),
+        name: lock.name().to_owned(),
+        network,
+        peer: peers.get(folder.me.get()).cloned().unwrap_or_default(),
+        nickname: config.nickname.clone(),
+        version: PEER_VERSION.into(),
+        peers,
+        timer: "eager_dlinear",
+    };
+    let size = ClusterSize {
+        operators: lock.operators().len(),
+        threshold: lock.threshold(),
+        validators: lock.validators().len(),
+    };
+    let validators = lock
+        .validators()
+        .iter()
+        .map(|validator| validator.public_key)
+        .collect();
+    let telemetry = telemetry.cluster(names, size, started);
+    Ok(Opened {
+        config: cluster,
+        lock_hash,
+        telemetry,
+        validators,
+        folder,
+        _guard: guard,
+    })
+}
+
+/// Requests to the beacon nodes, for the metrics.
+struct BeaconObserver(ClusterTelemetry);
+
+impl Observer for BeaconObserver {
+    fn request(&self, request: &Request<'_>) {
+        self.0
+            .beacon_request(request.label, request.latency, request.ok);
+    }
+}
+
+fn connect(config: &Config, telemetry: Option<ClusterTelemetry>) -> Result<BeaconNode, StartError> {
+    let timeouts = Timeouts {
+        query: config.beacon_timeout,
+        submit: config.beacon_submit_timeout,
+        ..Timeouts::default()
+    };
+    let beacon = BeaconNode::with_headers(
+        config.beacon_nodes.clone(),
+        timeouts,
+        &config.beacon_headers,
+    )?;
+    Ok(match telemetry {
+        Some(telemetry) => beacon.with_observer(Arc::new(BeaconObserver(telemetry))),
+        None => beacon,
+    })
+}
+
+/// Waits until a beacon node tells which chain this is.
+async fn learn_chain(beacon: &BeaconNode) -> (Chain, ForkVersion) {
+    loop {
+        match tokio::try_join!(beacon.genesis(), beacon.spec()) {
+            Ok((genesis, spec)) => {
+                let chain = Chain {
+                    spec,
+                    genesis_time: genesis.genesis_time,
+                    genesis_validators_root: genesis.genesis_validators_root,
+                };
+                return (chain, genesis.genesis_fork_version);
+            }
+            Err(error) => warn!(%error, "waiting for a beacon node"),
+        }
+        tokio::time::sleep(BEACON_RETRY).await;
+    }
+}
+
+async fn check_endpoints(beacon: &BeaconNode, chain: &Chain) -> Result<(), StartError> {
+    let expected = chain.genesis_validators_root;
+    for (endpoint, genesis) in beacon.genesis_by_endpoint().await {
+        match genesis {
+            Ok(genesis) if genesis.genesis_validators_root != expected => {
+                let found = genesis.genesis_validators_root;
+                return Err(StartError::DifferentChains {
+                    endpoint,
+                    expected,
+                    found,
+                });
+            }
+            Ok(_) => {}
+            Err(error) => warn!(endpoint, %error, "this beacon node cannot be checked now"),
+        }
+    }
+    Ok(())
+}
+
+/// What a cluster takes from its node.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    config: &'a Config,
+    chain: &'a Arc<Chain>,
+    clock: &'a Clock,
+    workers: &'a Workers,
+    beacon: &'a BeaconNode,
+}
+
+/// Opens what a cluster needs and puts its shell together.
+async fn start(
+    cluster: Opened,
+    context: Context<'_>,
+    outcomes: OutcomeStream,
+    started: Timestamp,
+    stop: &CancellationToken,
+) -> Result<(chores::Cluster, Shell), StartError> {
+    let Opened {
+        config,
+        folder,
+        lock_hash,
+        telemetry,
+        validators,
+        _guard,
+    } = cluster;
+    let Context {
+        chain,
+        clock,
+        workers,
+        beacon,
+        ..
+    } = context;
+    let data = folder.paths.data.clone();
+    let peers = folder
+        .lock
+        .peers()
+        .map_err(|error| StartError::Stopped(error.to_string()))?;
+    let keys = KeyTable::new(
+        folder
+            .lock
+            .validators()
+            .iter()
+            .map(|validator| (validator.public_key, validator.public_shares.clone())),
+    )
+    .map_err(|source| StartError::Keys {
+        lock: folder.paths.lock.clone(),
+        source,
+    })?;
+    let (database, opened) = open_database(&data, &config, context, &validators).await?;
+    let codec = Codec::new(peers.iter().map(|peer| peer.public_key).collect());
+    let boot = BootId::current().map_err(|source| StartError::System {
+        what: "reading the boot id",
+        source,
+    })?;
+    let (vote_log, logged) = VoteLog::open(&data, boot, clock.now())?;
+    let logged_votes =
+        votes::decode(&logged.records.concat(), &codec, folder.me).map_err(|source| {
+            StartError::Votes {
+                folder: data.clone(),
+                source,
+            }
+        })?;
+
+    let me = folder.me;
+    let threshold = folder.lock.threshold();
+    let members: BTreeSet<PublicKeyBytes> = validators.iter().copied().collect();
+    let mut engine = Engine::new(duty::Config {
+        cluster: duty::Cluster {
+            me,
+            nodes: peers.len(),
+            threshold,
+            validators: members.clone(),
+        },
+        chain: Arc::clone(chain),
+        signer: match config.signer {
+            SignerKind::Builtin => duty::Signer::Builtin,
+            SignerKind::ValidatorClient => duty::Signer::ValidatorClient,
+        },
+        started: logged.complete_since,
+        votes_known: false,
+        faults: Faults::default(),
+    });
+    engine.restore(logged_votes.votes);
+
+    let name = folder.lock.name().to_owned();
+    let identity = folder.identity.clone();
+    let signer = match config.signer {
+        SignerKind::Builtin => Some(open_signer(folder, &config, workers).await?),
+        SignerKind::ValidatorClient => None,
+    };
+    let mut network = p2p::Config::new(
+        identity.to_bytes(),
+        peers
+            .iter()
+            .map(|peer| peer.public_key.to_compressed())
+            .collect(),
+        me.get(),
+    );
+    network.listen = config.listen.iter().map(multiaddr).collect();
+    network.addresses = config.peers.clone();
+    network.cancellation = stop.child_token();
+    let (handle, events) = Network::start(network)?;
+    for address in handle.listen_addresses() {
+        info!(%address, "listening for peers");
+    }
+    let parts = Arc::new(Parts {
+        me,
+        threshold,
+        validators,
+        members,
+        hash: hex::encode(lock_hash)[..7].to_owned(),
+        data_folder: data,
+        chain: Arc::clone(chain),
+        clock: clock.clone(),
+        codec,
+        identity,
+        network: handle,
+        database,
+        workers: workers.clone(),
+        keys: Arc::new(keys),
+        signer,
+        beacon: beacon.clone(),
+        telemetry,
+        outcomes,
+        introduction: PeerInfo {
+            version: PEER_VERSION.into(),
+            lock_hash: lock_hash.to_vec(),
+            sent_at: None,
+            started_at: Some(started),
+            git_hash: "unknown".into(),
+            builder_api: false,
+            nickname: context.config.nickname.clone(),
+            client: "flotilla".into(),
+        },
+    });
+    let shell = Shell::new(Arc::clone(&parts), engine, vote_log, events);
+    let cluster = chores::Cluster {
+        parts,
+        inbox: shell.inbox(),
+        name,
+        lock_hash,
+        signer: config.signer.name(),
+        opened,
+        started_ms: started.as_millis(),
+        heard: Mutex::new(BTreeMap::new()),
+        _guard,
+    };
+    Ok((cluster, shell))
+}
+
+fn multiaddr(address: &std::net::SocketAddr) -> p2p::Multiaddr {
+    let family = if address.is_ipv4() { "ip4" } else { "ip6" };
+    let text = format!("/{family}/{}/tcp/{}", address.ip(), address.port());
+    text.parse()
+        .expect("an address and a port make a multiaddress")
+}
+
+async fn open_database(
+    data: &std::path::Path,
+    config: &ClusterConfig,
+    context: Context<'_>,
+    validators: &[PublicKeyBytes],
+) -> Result<(Database, slashing::OpenReport), StartError> {
+    let now = context.chain.slot_at(context.clock.now());
+    // S4: whether anything can have been signed before. If the beacon node does not say, assume that it has.
+    let validators_active = match now.map(|slot| context.chain.epoch_of(slot)) {
+        None => false,
+        Some(epoch) => match context.beacon.validators(validators).await {
+            Ok(found) => found
+                .iter()
+                .any(|validator| duties::is_active_in(validator, epoch)),
+            Err(_) => true,
+        },
+    };
+    let (folder, signer, change_signer) =
+        (data.to_owned(), Some(config.signer), config.change_signer);
+    let (genesis_validators_root, slots_per_epoch) = (
+        context.chain.genesis_validators_root,
+        context.chain.spec.slots_per_epoch,
+    );
+    let opened = tokio::task::spawn_blocking(move || {
+        Database::open(&Opening {
+            folder: &folder,
+            genesis_validators_root,
+            now,
+            slots_per_epoch,
+            validators_active,
+            signer,
+            change_signer,
+            share_epoch: ShareEpoch(0),
+            machine: slashing::machine_id(),
+        })
+    })
+    .await
+    .map_err(|error| StartError::Stopped(format!("opening the slashing database: {error}")))?;
+    let (database, report) = opened?;
+    for doubt in &report.doubts {
+        warn!(%doubt, "slashing database");
+    }
+    if let Some(embargo) = report.embargo {
+        warn!(
+            after_epoch = embargo.epoch.0,
+            "nothing is signed for this epoch, since the database may be older than the last signature (S4)"
+        );
+    }
+    Ok((database, report))
+}
+
+async fn open_signer(
+    folder: Folder,
+    config: &ClusterConfig,
+    workers: &Workers,
+) -> Result<Signer, StartError> {
+    let passwords = match &config.password_file {
+        Some(path) => Passwords::File(path.clone()),
+        None => Passwords::Beside,
+    };
+    let shares = tokio::task::spawn_blocking(move || folder.shares(&passwords))
+        .await
+        .map_err(|error| StartError::Stopped(format!("opening keystores: {error}")))??;
+    shares
+        .warnings
+        .iter()
+        .for_each(|warning| warn!(%warning, "keystores"));
+    info!(
+        shares = shares.secrets.len(),
+        "built-in signer holds our key shares"
+    );
+    Ok(Signer::new(shares.secrets, workers.clone()))
+}
+
+/// Starts what goes on beside duties. Dropping the set ends it at once.
+fn spawn_chores(
+    running: &[Arc<chores::Cluster>],
+    beacon: &BeaconNode,
+    clock: &Clock,
+    chain: &Arc<Chain>,
+    ready: watch::Sender<Readiness>,
+    status: watch::Sender<Status>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (node, time, facts) = (beacon.clone(), clock.clone(), Arc::clone(chain));
+    tasks.spawn(chores::every_slot(
+        running.to_vec(),
+        node,
+        time,
+        facts,
+        ready,
+        status,
+    ));
+    let (node, time, facts) = (beacon.clone(), clock.clone(), Arc::clone(chain));
+    tasks.spawn(chores::follow_head(running.to_vec(), node, time, facts));
+    for cluster in running.iter().cloned() {
+        tasks.spawn(chores::ask_peers(cluster));
+    }
+    tasks
+}

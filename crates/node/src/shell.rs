@@ -1,0 +1,472 @@
+//! The shell around one cluster's engine: carries inputs in and outputs out, and decides nothing.
+//!
+//! One task owns the engine and steps it. Whatever takes time (checking, signing, the database's sync, HTTP) runs elsewhere and
+//! comes back as an input through one bounded channel. The order of an engine's outputs is the order in which they are begun;
+//! a vote is in the vote log before it is sent (S3).
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flotilla_beacon::client::BeaconNode;
+use flotilla_crypto::IdentityKey;
+use flotilla_duty::io::ConsensusDraft;
+use flotilla_duty::{Engine, Input, Output};
+use flotilla_p2p::{Event, Events, Handle, Protocol};
+use flotilla_qbft::Recipients;
+use flotilla_types::{AttesterDuty, Chain, Duty, PeerIndex, PublicKeyBytes, Timestamp};
+use flotilla_wire::consensus::Codec;
+use flotilla_wire::{peer_info::PeerInfo, signatures, votes};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::duties;
+use crate::folder;
+use crate::monitoring::{Kind, OutcomeStream};
+use crate::signer::Signer;
+use crate::slashing::Database;
+use crate::telemetry::ClusterTelemetry;
+use crate::votes::VoteLog;
+use crate::workers::{Workers, jobs, jobs::KeyTable};
+
+/// Answers and checked messages that may wait for the engine.
+const INBOX: usize = 1024;
+/// Received messages that may be with the workers at once; past it, the network's own bounds push back.
+const CHECKING: usize = 256;
+/// How often the pause file, the clock and the like are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What one cluster's shell and the jobs it starts share.
+pub(crate) struct Parts {
+    pub me: PeerIndex,
+    pub threshold: usize,
+    pub validators: Vec<PublicKeyBytes>,
+    /// The same, to look up.
+    pub members: BTreeSet<PublicKeyBytes>,
+    /// First 7 hex digits of the lock hash.
+    pub hash: String,
+    pub data_folder: PathBuf,
+    pub chain: Arc<Chain>,
+    pub clock: Clock,
+    pub codec: Codec,
+    pub identity: IdentityKey,
+    pub network: Handle,
+    pub database: Database,
+    pub workers: Workers,
+    pub keys: Arc<KeyTable>,
+    pub signer: Option<Signer>,
+    pub beacon: BeaconNode,
+    pub telemetry: ClusterTelemetry,
+    pub outcomes: OutcomeStream,
+    /// What we tell peers about ourselves; the time is filled in.
+    pub introduction: PeerInfo,
+}
+
+/// How a shell ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShellError {
+    /// S6: what was true before the step may not be true now.
+    #[error(
+        "the clock stepped from {from_ms} ms to {to_ms} ms since the Unix epoch; the node stops, since after such a step it must \
+         begin like after a restart: check time synchronisation, then start it again"
+    )]
+    ClockStepped { from_ms: u64, to_ms: u64 },
+    /// The network task is gone.
+    #[error("the network has stopped")]
+    NetworkStopped,
+}
+
+/// One cluster's shell.
+pub(crate) struct Shell {
+    parts: Arc<Parts>,
+    engine: Engine,
+    votes: VoteLog,
+    events: Events,
+    inbox: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    checking: Arc<Semaphore>,
+    jobs: JoinSet<()>,
+    paused: bool,
+}
+
+impl Shell {
+    /// A shell around `engine`, which has been restored from `votes`.
+    pub fn new(parts: Arc<Parts>, engine: Engine, votes: VoteLog, events: Events) -> Self {
+        Self {
+            parts,
+            engine,
+            votes,
+            events,
+            inbox: mpsc::channel(INBOX),
+            checking: Arc::new(Semaphore::new(CHECKING)),
+            jobs: JoinSet::new(),
+            paused: false,
+        }
+    }
+
+    /// Where inputs from elsewhere in the node are put.
+    pub fn inbox(&self) -> mpsc::Sender<Input> {
+        self.inbox.0.clone()
+    }
+
+    /// Drives the engine until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), ShellError> {
+        let mut every = tokio::time::interval(EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        self.step(Input::Wake);
+        loop {
+            let wait = self.parts.clock.until(self.engine.deadline());
+            let checking = Arc::clone(&self.checking);
+            let events = &mut self.events;
+            let received = async move {
+                let permit = checking.acquire_owned().await;
+                (events.recv().await, permit)
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some(input) = self.inbox.1.recv() => self.step(input),
+                () = tokio::time::sleep(wait) => self.step(Input::Wake),
+                _ = every.tick() => self.look_around()?,
+                (event, permit) = received => {
+                    let (Some(event), Ok(permit)) = (event, permit) else { return Err(ShellError::NetworkStopped) };
+                    self.on_event(event, permit);
+                }
+            }
+            while self.jobs.try_join_next().is_some() {}
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        let mut outputs = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            self.engine
+                .step(self.parts.clock.now(), input, &mut outputs);
+            for output in outputs.drain(..).collect::<Vec<_>>() {
+                self.perform(output, &mut inputs);
+            }
+        }
+    }
+
+    /// The pause file (S11) and the clock (S6).
+    fn look_around(&mut self) -> Result<(), ShellError> {
+        let paused = folder::is_paused(&self.parts.data_folder);
+        if paused != self.paused {
+            self.paused = paused;
+            match paused {
+                true => warn!("signing is paused; `flotilla resume` lets it go on"),
+                false => info!("signing goes on"),
+            }
+            self.parts.telemetry.paused(paused);
+            self.step(Input::Pause(paused));
+        }
+        self.parts.telemetry.vote_log(self.votes.bytes());
+        match self.parts.clock.observe() {
+            None => Ok(()),
+            Some(step) => {
+                self.parts.telemetry.clock_stepped();
+                Err(ShellError::ClockStepped {
+                    from_ms: step.from.as_millis(),
+                    to_ms: step.to.as_millis(),
+                })
+            }
+        }
+    }
+
+    /// Runs a job beside the engine and brings its result in.
+    fn spawn(&mut self, job: impl Future<Output = Option<Input>> + Send + 'static) {
+        let inbox = self.inbox.0.clone();
+        self.jobs.spawn(async move {
+            if let Some(input) = job.await {
+                // The shell has ended; nobody wants the answer.
+                let _ = inbox.send(input).await;
+            }
+        });
+    }
+
+    fn on_event(&mut self, event: Event, permit: tokio::sync::OwnedSemaphorePermit) {
+        let parts = Arc::clone(&self.parts);
+        match event {
+            Event::Message {
+                from,
+                protocol,
+                bytes,
+            } => self.spawn(async move {
+                let _permit = permit;
+                check(parts, PeerIndex::new(from), protocol, bytes).await
+            }),
+            Event::Request {
+                from: _,
+                protocol: Protocol::PeerInfo,
+                bytes: _,
+                reply,
+            } => {
+                let sent_at = Some(parts.clock.now());
+                let info = PeerInfo {
+                    sent_at,
+                    ..parts.introduction.clone()
+                };
+                // A requester that has given up needs no answer.
+                let _ = reply.send(Bytes::from(info.encode()));
+            }
+            Event::Request { from, protocol, .. } => debug!(
+                peer = from,
+                ?protocol,
+                "request of a protocol without answers"
+            ),
+            Event::Connected {
+                peer,
+                direct,
+                address,
+            } => info!(peer, direct, %address, "peer connected"),
+            Event::Disconnected { peer } => warn!(peer, "peer disconnected"),
+            Event::Ping { peer, rtt } => parts.telemetry.ping(PeerIndex::new(peer), Some(rtt)),
+            Event::Oversized {
+                peer,
+                protocol,
+                reason,
+            }
+            | Event::Malformed {
+                peer,
+                protocol,
+                reason,
+            } => {
+                debug!(peer, ?protocol, %reason, "frame dropped");
+                parts.telemetry.malformed(PeerIndex::new(peer), "frame");
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output, inputs: &mut VecDeque<Input>) {
+        let parts = Arc::clone(&self.parts);
+        match output {
+            Output::FetchDuties(epoch) => {
+                self.spawn(async move {
+                    Some(duties::of_epoch(&parts.beacon, &parts.validators, epoch).await)
+                });
+            }
+            Output::Fetch { duty, attesters } => {
+                parts.telemetry.scheduled(duty.kind, attesters.len() as u64);
+                self.fetch(duty, attesters);
+            }
+            Output::LogPrepared {
+                duty,
+                value,
+                certificate,
+                ..
+            } => match votes::prepared(&parts.codec, &value, &certificate) {
+                Ok(record) => _ = self.log(duty, &record),
+                Err(error) => warn!(%duty, %error, "the prepared certificate was not logged"),
+            },
+            Output::SendConsensus { to, draft } => self.send_consensus(to, draft, inputs),
+            Output::Record { duty, items } => {
+                let (answer, wait) = oneshot::channel();
+                parts
+                    .database
+                    .record(items, move |recorded| _ = answer.send(recorded));
+                self.spawn(async move {
+                    let answer = wait.await.ok()?;
+                    if let Some(took) = answer.sync {
+                        parts.telemetry.slashing_sync(took);
+                    }
+                    Some(Input::Recorded {
+                        duty,
+                        results: answer.results,
+                    })
+                });
+            }
+            Output::Sign { duty, items } => self.spawn(async move {
+                let signatures = parts.signer.as_ref()?.sign(items).await;
+                let signatures = signatures
+                    .inspect_err(|error| warn!(%duty, %error, "our share did not sign"))
+                    .ok()?;
+                Some(Input::Signed { duty, signatures })
+            }),
+            Output::SendPartials(set) => {
+                let now = parts.clock.now();
+                let since_due = now.saturating_since(parts.chain.due(set.duty));
+                parts
+                    .telemetry
+                    .partials(parts.me, set.duty, set.items.len(), since_due);
+                self.broadcast(
+                    Protocol::PartialSignatures,
+                    &Bytes::from(signatures::encode(&set)),
+                );
+            }
+            Output::Check {
+                duty,
+                signing_root,
+                claims,
+            } => self.spawn(async move {
+                let checked = jobs::check(
+                    &parts.workers,
+                    Arc::clone(&parts.keys),
+                    signing_root,
+                    claims,
+                )
+                .await;
+                let checked = checked.inspect_err(
+                    |error| warn!(%duty, %error, "partial signatures were not checked"),
+                );
+                checked.ok().map(|checked| Input::Checked {
+                    duty,
+                    signing_root,
+                    good: checked.good,
+                    bad: checked.bad,
+                })
+            }),
+            Output::Combine {
+                duty,
+                signing_root,
+                items,
+            } => self.spawn(async move {
+                let keys = Arc::clone(&parts.keys);
+                let combined =
+                    jobs::combine(&parts.workers, keys, parts.threshold, signing_root, items).await;
+                let results = combined
+                    .inspect_err(|error| warn!(%duty, %error, "signatures were not combined"))
+                    .ok()?;
+                Some(Input::Combined {
+                    duty,
+                    signing_root,
+                    results,
+                })
+            }),
+            Output::Submit { duty, items } => {
+                self.spawn(async move {
+                    Some(duties::submit(&parts.beacon, &parts.chain, duty, items).await)
+                });
+            }
+            Output::Rejected { from, duty, reason } => {
+                debug!(peer = from.get(), %duty, %reason, "peer's message dropped");
+                parts.telemetry.rejected(from, duty, reason);
+            }
+            Output::RoundChanged {
+                duty,
+                round,
+                leader,
+            } => {
+                debug!(%duty, round, leader = leader.get(), "round changed");
+                parts.telemetry.round_changed(duty, round, leader);
+            }
+            Output::Decided {
+                duty,
+                round,
+                leader,
+                ..
+            } => debug!(%duty, round, leader = leader.get(), "agreed"),
+            Output::Late(outcome) => {
+                parts.telemetry.late(&outcome);
+                parts.outcomes.tell(&parts.hash, Kind::Late, &outcome);
+            }
+            Output::Ended(outcome) => {
+                parts.telemetry.ended(&outcome);
+                parts.outcomes.tell(&parts.hash, Kind::Ended, &outcome);
+            }
+        }
+    }
+
+    fn fetch(&mut self, duty: Duty, attesters: Vec<AttesterDuty>) {
+        let parts = Arc::clone(&self.parts);
+        self.spawn(async move {
+            let fetched = duties::fetch(&parts.beacon, &parts.chain, duty, &attesters).await;
+            let result = fetched.map(|set| parts.codec.value(set));
+            Some(Input::Fetched { duty, result })
+        });
+    }
+
+    /// S3: in the log before on the wire. A vote that cannot be logged is not cast.
+    fn send_consensus(
+        &mut self,
+        to: Recipients,
+        draft: ConsensusDraft,
+        inputs: &mut VecDeque<Input>,
+    ) {
+        let duty = draft.duty;
+        let sealed = match self
+            .parts
+            .codec
+            .seal(draft, self.parts.me, &self.parts.identity)
+        {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                return warn!(%duty, %error, "an own consensus message could not be encoded");
+            }
+        };
+        match to {
+            Recipients::All => {
+                if self.log(duty, &votes::sent(&sealed)) {
+                    self.broadcast(Protocol::Qbft, &sealed.bytes);
+                    inputs.push_back(Input::Consensus(sealed.message));
+                }
+            }
+            Recipients::One(peer) => self.parts.network.send(peer, Protocol::Qbft, sealed.bytes),
+        }
+    }
+
+    fn log(&mut self, duty: Duty, record: &[u8]) -> bool {
+        let deadline = self.parts.chain.deadline(duty).unwrap_or(Timestamp::MAX);
+        match self.votes.append(self.parts.clock.now(), deadline, record) {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(%duty, %error, "the vote log cannot be written; the vote is not cast");
+                false
+            }
+        }
+    }
+
+    fn broadcast(&self, protocol: Protocol, bytes: &Bytes) {
+        let peers = (0..self.parts.codec.nodes()).filter(|&peer| peer != self.parts.me.get());
+        peers.for_each(|peer| self.parts.network.send(peer, protocol, bytes.clone()));
+    }
+}
+
+/// Turns a peer's bytes into something to believe, on a worker thread; what is wrong is counted against the peer.
+async fn check(
+    parts: Arc<Parts>,
+    from: PeerIndex,
+    protocol: Protocol,
+    bytes: Bytes,
+) -> Option<Input> {
+    let job = Arc::clone(&parts);
+    let decoded = parts.workers.run(move || {
+        let now = job.clock.now();
+        match protocol {
+            Protocol::Qbft => job
+                .codec
+                .decode(&bytes, now, &job.chain)
+                .map(Input::Consensus),
+            _ => signatures::decode(&bytes, from, &job.members, &job.chain, now)
+                .map(|set| Input::Partials { from, set }),
+        }
+    });
+    match decoded.await {
+        Ok(Ok(input)) => {
+            if let Input::Partials { from, set } = &input {
+                let since_due = parts
+                    .clock
+                    .now()
+                    .saturating_since(parts.chain.due(set.duty));
+                parts
+                    .telemetry
+                    .partials(*from, set.duty, set.items.len(), since_due);
+            }
+            Some(input)
+        }
+        Ok(Err(reject)) => {
+            debug!(peer = from.get(), ?protocol, %reject, "message dropped");
+            parts.telemetry.malformed(from, reject.label());
+            None
+        }
+        Err(error) => {
+            warn!(%error, "a received message was not checked");
+            None
+        }
+    }
+}
