@@ -224,7 +224,7 @@ pub enum ValueFault {
     /// The entry's committee numbers contradict each other.
     #[error("the committee position of validator {0} is impossible")]
     ImpossiblePosition(PublicKeyBytes),
-    /// The value is not of the duty's kind.
-    #[error("the value is not of the duty's kind")]
-    WrongKind,
+    /// A fork that this version does not know is in force (S11).
+    #[error("from epoch {0} on a fork is in force that this version does not know; update")]
+    UnknownFork(u64),
 }

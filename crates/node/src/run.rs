@@ -117,7 +117,7 @@ pub enum StartError {
         /// The cluster's folder.
         folder: PathBuf,
         /// What is wrong.
-        source: votes::LogError,
+        source: Box<votes::LogError>,
     },
     /// The network.
     #[error(transparent)]
@@ -496,7 +496,7 @@ async fn start(
         votes::decode(&logged.records.concat(), &codec, folder.me).map_err(|source| {
             StartError::Votes {
                 folder: data.clone(),
-                source,
+                source: Box::new(source),
             }
         })?;
 

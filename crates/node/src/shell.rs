@@ -148,7 +148,7 @@ impl Shell {
         while let Some(input) = inputs.pop_front() {
             self.engine
                 .step(self.parts.clock.now(), input, &mut outputs);
-            for output in outputs.drain(..).collect::<Vec<_>>() {
+            for output in std::mem::take(&mut outputs) {
                 self.perform(output, &mut inputs);
             }
         }
