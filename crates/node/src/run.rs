@@ -121,7 +121,7 @@ pub enum StartError {
     },
     /// The network.
     #[error(transparent)]
-    Network(#[from] p2p::Error),
+    Network(#[from] Box<p2p::Error>),
     /// The monitoring server.
     #[error(transparent)]
     Monitoring(#[from] MonitoringError),
@@ -538,7 +538,7 @@ async fn start(
     network.listen = config.listen.iter().map(multiaddr).collect();
     network.addresses = config.peers.clone();
     network.cancellation = stop.child_token();
-    let (handle, events) = Network::start(network)?;
+    let (handle, events) = Network::start(network).map_err(Box::new)?;
     for address in handle.listen_addresses() {
         info!(%address, "listening for peers");
     }
