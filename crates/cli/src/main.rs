@@ -1,2 +1,135 @@
-//! The `flotilla` command.
-fn main() {}
+//! The `flotilla` command: words to actions, one file per command.
+//!
+//! It knows flags and the terminal, and no rule of any protocol.
+
+mod create;
+mod environment;
+mod identity;
+mod latency;
+mod logging;
+mod network;
+mod pause;
+mod run;
+mod testnet;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// A distributed-validator node for Ethereum.
+///
+/// Independent operators each run one node; together they hold validator keys that none of them has, agree on each duty, and
+/// sign it with a threshold of key shares. Files and wire are those of Charon clusters.
+///
+/// Try it:  flotilla testnet --slots 24
+#[derive(Parser)]
+#[command(name = "flotilla", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(Box<run::Arguments>),
+    Testnet(Box<testnet::Arguments>),
+    /// Make new files: an identity, a whole cluster.
+    #[command(subcommand)]
+    Create(Create),
+    Enr(identity::Show),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(Bench),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Version(Version),
+}
+
+#[derive(Subcommand)]
+enum Create {
+    Enr(identity::Create),
+    Cluster(Box<create::Arguments>),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    Latency(latency::Arguments),
+}
+
+/// Show the version.
+#[derive(clap::Args)]
+struct Version {
+    /// One JSON document instead of a line.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    // Children of `testnet`: their arguments are not for a person.
+    let mut raw = std::env::args_os().skip(1);
+    match raw.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some(flotilla_testnet::NODE_COMMAND) => return flotilla_testnet::node_main(raw),
+        Some(flotilla_testnet::PROXY_COMMAND) => return flotilla_testnet::proxy::main(),
+        _ => {}
+    }
+    // An error means that another part of the process has installed one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let command = run::with_flags_of_the_field(Cli::command());
+    let (arguments, warnings) =
+        environment::complete(&command, std::env::args_os().collect(), |name| {
+            std::env::var(name).ok()
+        });
+    let matches = command.get_matches_from(arguments);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match execute(cli.command, &matches, &warnings) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(
+    command: Command,
+    matches: &clap::ArgMatches,
+    warnings: &[String],
+) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => {
+            run::execute(*arguments, matches, warnings).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Testnet(arguments) => testnet::execute(*arguments),
+        Command::Create(Create::Enr(arguments)) => {
+            identity::create(&arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Create(Create::Cluster(arguments)) => {
+            create::execute(&arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Enr(arguments) => identity::show(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Bench(Bench::Latency(arguments)) => latency::execute(arguments),
+        Command::Pause(arguments) => pause::pause(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Resume(arguments) => pause::resume(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Version(Version { json }) => {
+            let version = env!("CARGO_PKG_VERSION");
+            match json {
+                true => {
+                    say(&serde_json::json!({ "name": "flotilla", "version": version }).to_string())
+                }
+                false => say(&format!("flotilla {version}")),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// What a command answers.
+#[allow(clippy::print_stdout)]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[allow(clippy::print_stderr)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

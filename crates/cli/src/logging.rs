@@ -1,0 +1,63 @@
+//! Where log lines go and what they look like.
+
+use std::fs::OpenOptions;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
+
+/// Log flags.
+#[derive(clap::Args, Debug)]
+pub struct Logging {
+    /// Form of log lines.
+    #[arg(long, default_value = "console", value_parser = ["console", "logfmt", "json"], help_heading = "Log")]
+    log_format: String,
+    /// Least severe lines shown; also a filter such as `info,flotilla_p2p=debug`.
+    #[arg(long, default_value = "info", help_heading = "Log")]
+    log_level: String,
+    /// Colours.
+    #[arg(long, default_value = "auto", value_parser = ["auto", "force", "disable"], help_heading = "Log")]
+    log_color: String,
+    /// Also write log lines to this file.
+    #[arg(long, help_heading = "Log")]
+    log_output_path: Option<PathBuf>,
+}
+
+impl Logging {
+    /// Starts logging, to stderr and to the file if one is named.
+    pub fn start(&self) -> anyhow::Result<()> {
+        let filter = EnvFilter::try_new(&self.log_level).with_context(|| {
+            format!(
+                "--log-level {}: expected debug, info, warn, error or a filter",
+                self.log_level
+            )
+        })?;
+        let colour = match self.log_color.as_str() {
+            "force" => true,
+            "disable" => false,
+            _ => std::io::stderr().is_terminal() && self.log_output_path.is_none(),
+        };
+        let writer = match &self.log_output_path {
+            None => BoxMakeWriter::new(std::io::stderr),
+            Some(path) => {
+                let file = OpenOptions::new().create(true).append(true).open(path);
+                let file = file.with_context(|| format!("--log-output-path {}", path.display()))?;
+                BoxMakeWriter::new(std::io::stderr.and(Mutex::new(file)))
+            }
+        };
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(colour)
+            .with_writer(writer);
+        match self.log_format.as_str() {
+            "json" => lines.json().init(),
+            // One `key=value` list per line, as logfmt readers take it.
+            "logfmt" => lines.with_ansi(false).compact().init(),
+            _ => lines.init(),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,375 @@
+//! `flotilla run`: the node itself.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+use flotilla_beacon::client::Url;
+use flotilla_node::config::{ClusterConfig, Config, MONITORING_ADDRESS};
+use flotilla_node::folder::Paths;
+use flotilla_node::slashing::SignerKind;
+use flotilla_p2p::Multiaddr;
+use flotilla_testnet::options::parse_duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::logging::Logging;
+use crate::network::CustomNetwork;
+use crate::testnet::runtime;
+
+/// Run a node of a cluster.
+///
+/// The data folder holds what the operator was given (charon-enr-private-key, cluster-lock.json, validator_keys/) and what the node
+/// adds: slashing.sqlite, which must never be copied or restored from a backup, and votes/. A folder made by Charon works unchanged.
+///
+/// This version attests with the built-in signer (`--signer builtin`) and dials peers by address (`--p2p-peer`).
+///
+/// Each flag also reads FLOTILLA_<NAME>, then CHARON_<NAME>.
+///
+/// Example:
+///   flotilla run --data-dir .charon --signer builtin --beacon-node-endpoints http://127.0.0.1:5052 \
+///     --p2p-tcp-address 0.0.0.0:3610 --p2p-peer 1=/ip4/203.0.113.7/tcp/3610
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// The node's folder; .flotilla if it exists, else .charon. Several: one process, several clusters.
+    #[arg(long, value_delimiter = ',')]
+    data_dir: Vec<PathBuf>,
+    /// The operator's key, instead of the one in the data folder.
+    #[arg(long)]
+    private_key_file: Option<PathBuf>,
+    /// The cluster lock, instead of the one in the data folder.
+    #[arg(long)]
+    lock_file: Option<PathBuf>,
+    /// The folder of keystores, instead of the one in the data folder.
+    #[arg(long)]
+    validator_keys_dir: Option<PathBuf>,
+    /// One file with the password of all keystores, instead of NAME.txt beside each NAME.json.
+    #[arg(long)]
+    password_file: Option<PathBuf>,
+    /// Who signs: `builtin` or `vc`, a validator client. A share has one signer (S7).
+    #[arg(long, default_value = "vc", value_parser = ["vc", "builtin"])]
+    signer: String,
+    /// The slashing database knows another signer for these shares; take over from it.
+    #[arg(long)]
+    change_signer: bool,
+    /// Take a lock that does not verify, with a warning.
+    #[arg(long)]
+    no_verify: bool,
+    /// Shown to peers, at most 32 bytes.
+    #[arg(long, default_value = "")]
+    nickname: String,
+
+    /// Beacon nodes, best first.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        required = true,
+        help_heading = "Beacon node"
+    )]
+    beacon_node_endpoints: Vec<Url>,
+    /// Beacon nodes that are asked when the others fail.
+    #[arg(long, value_delimiter = ',', help_heading = "Beacon node")]
+    fallback_beacon_node_endpoints: Vec<Url>,
+    /// Longest wait for an answer.
+    #[arg(long, default_value = "2s", value_parser = parse_duration, help_heading = "Beacon node")]
+    beacon_node_timeout: Duration,
+    /// Longest wait for a submission.
+    #[arg(long, default_value = "2s", value_parser = parse_duration, help_heading = "Beacon node")]
+    beacon_node_submit_timeout: Duration,
+    /// Extra HTTP headers, NAME=VALUE.
+    #[arg(long, value_delimiter = ',', value_parser = header, help_heading = "Beacon node")]
+    beacon_node_headers: Vec<(String, String)>,
+
+    /// Addresses to listen on for peers, IP:PORT. With several data folders: one each, in their order.
+    #[arg(long, value_delimiter = ',', help_heading = "Peers")]
+    p2p_tcp_address: Vec<SocketAddr>,
+    /// Address of a peer, [CLUSTER:]INDEX=MULTIADDR; indexes from 0, CLUSTER is the place of the data folder. May be given several times.
+    #[arg(long, value_delimiter = ',', value_parser = peer, help_heading = "Peers")]
+    p2p_peer: Vec<Peer>,
+
+    /// Where /metrics, /livez, /readyz and /flotilla/… are served.
+    #[arg(long, default_value = MONITORING_ADDRESS)]
+    monitoring_address: SocketAddr,
+    #[command(flatten)]
+    custom: CustomNetwork,
+    #[command(flatten)]
+    logging: Logging,
+}
+
+/// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
+const WITHOUT_MEANING: [&str; 36] = [
+    "builder-api",
+    "consensus-protocol",
+    "debug-address",
+    "execution-client-rpc-endpoint",
+    "feature-set",
+    "feature-set-disable",
+    "feature-set-enable",
+    "fetch-feerecipient-updates",
+    "graffiti",
+    "graffiti-disable-client-append",
+    "jaeger-address",
+    "jaeger-service",
+    "loki-addresses",
+    "loki-service",
+    "manifest-file",
+    "otlp-address",
+    "otlp-headers",
+    "otlp-insecure",
+    "otlp-service-name",
+    "overrides-file",
+    "p2p-disable-reuseport",
+    "p2p-external-hostname",
+    "p2p-external-ip",
+    "p2p-relays",
+    "p2p-udp-address",
+    "private-key-file-lock",
+    "proc-directory",
+    "publish-address",
+    "publish-timeout",
+    "simnet-beacon-mock",
+    "simnet-slot-duration",
+    "simnet-validator-mock",
+    "synthetic-block-proposals",
+    "validator-api-address",
+    "vc-tls-cert-file",
+    "vc-tls-key-file",
+];
+
+/// Adds the flags of the field that `run` accepts and does not use.
+pub fn with_flags_of_the_field(command: Command) -> Command {
+    let flag = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .hide(true)
+            .num_args(0..=1)
+            .default_missing_value("true")
+    };
+    command.mut_subcommand("run", |run| run.args(WITHOUT_MEANING.map(flag)))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Peer {
+    cluster: usize,
+    index: usize,
+    address: Multiaddr,
+}
+
+fn peer(text: &str) -> Result<Peer, String> {
+    let parse = || {
+        let (place, address) = text.split_once('=')?;
+        let (cluster, index) = place.split_once(':').unwrap_or(("0", place));
+        Some(Peer {
+            cluster: cluster.parse().ok()?,
+            index: index.parse().ok()?,
+            address: address.parse().ok()?,
+        })
+    };
+    parse().ok_or_else(|| {
+        format!("{text}: expected INDEX=MULTIADDR, such as 1=/ip4/203.0.113.7/tcp/3610")
+    })
+}
+
+/// `.flotilla` if it exists, else `.charon`.
+pub fn default_data_dir() -> PathBuf {
+    let ours = Path::new(".flotilla");
+    if ours.is_dir() {
+        ours.to_owned()
+    } else {
+        PathBuf::from(".charon")
+    }
+}
+
+/// Runs the node until SIGINT or SIGTERM.
+pub fn execute(
+    arguments: Arguments,
+    matches: &ArgMatches,
+    warnings: &[String],
+) -> anyhow::Result<()> {
+    arguments.logging.start()?;
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    if let Some(run) = matches.subcommand_matches("run") {
+        let given = |name: &&str| run.value_source(name) == Some(ValueSource::CommandLine);
+        for name in WITHOUT_MEANING.iter().filter(|name| given(name)) {
+            warn!("--{name} is accepted but has no effect in this version");
+        }
+    }
+    if arguments.signer == "vc" {
+        bail!(
+            "signing through a validator client is not in this version; stop the validator client that has these keystores, wait \
+             two epochs, and start with --signer builtin"
+        );
+    }
+    let config = arguments.config()?;
+    let runtime = runtime()?;
+    let stop = CancellationToken::new();
+    let result = runtime.block_on(async {
+        tokio::spawn(cancel_on_signal(stop.clone()));
+        flotilla_node::run(config, stop).await
+    });
+    // Requests that still hang must not hold up the exit.
+    runtime.shutdown_background();
+    Ok(result?)
+}
+
+async fn cancel_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return warn!("signals cannot be listened for; stop this process with SIGKILL");
+    };
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    }
+    stop.cancel();
+}
+
+impl Arguments {
+    fn config(self) -> anyhow::Result<Config> {
+        ensure!(
+            self.nickname.len() <= 32,
+            "--nickname has {} bytes, at most 32 are shown",
+            self.nickname.len()
+        );
+        let clusters = self.clusters()?;
+        let custom_network = self.custom.network()?;
+        let mut beacon_nodes = self.beacon_node_endpoints;
+        beacon_nodes.extend(self.fallback_beacon_node_endpoints);
+        Ok(Config {
+            clusters,
+            beacon_nodes,
+            beacon_headers: self.beacon_node_headers,
+            beacon_timeout: self.beacon_node_timeout,
+            beacon_submit_timeout: self.beacon_node_submit_timeout,
+            monitoring: self.monitoring_address,
+            custom_network,
+            no_verify: self.no_verify,
+            nickname: self.nickname,
+        })
+    }
+
+    fn clusters(&self) -> anyhow::Result<Vec<ClusterConfig>> {
+        let all = self.paths()?;
+        let count = all.len();
+        ensure!(
+            count == 1 || self.p2p_tcp_address.is_empty() || self.p2p_tcp_address.len() == count,
+            "--p2p-tcp-address has {} entries; with {count} data folders give one for each, or none",
+            self.p2p_tcp_address.len()
+        );
+        if let Some(peer) = self.p2p_peer.iter().find(|peer| peer.cluster >= count) {
+            bail!(
+                "--p2p-peer {}:{}=…: there are {count} data folders, counted from 0",
+                peer.cluster,
+                peer.index
+            );
+        }
+        let signer = SignerKind::from_name(&self.signer).context("--signer")?;
+        let cluster = |(place, paths): (usize, Paths)| {
+            let mut peers: BTreeMap<usize, Vec<Multiaddr>> = BTreeMap::new();
+            for peer in self.p2p_peer.iter().filter(|peer| peer.cluster == place) {
+                peers
+                    .entry(peer.index)
+                    .or_default()
+                    .push(peer.address.clone());
+            }
+            let listen = match count {
+                1 => self.p2p_tcp_address.clone(),
+                _ => self
+                    .p2p_tcp_address
+                    .get(place)
+                    .copied()
+                    .into_iter()
+                    .collect(),
+            };
+            ClusterConfig {
+                paths,
+                password_file: self.password_file.clone(),
+                signer,
+                change_signer: self.change_signer,
+                listen,
+                peers,
+            }
+        };
+        Ok(all.into_iter().enumerate().map(cluster).collect())
+    }
+
+    fn paths(&self) -> anyhow::Result<Vec<Paths>> {
+        let single = [
+            &self.private_key_file,
+            &self.lock_file,
+            &self.validator_keys_dir,
+        ];
+        let named = single.iter().any(|file| file.is_some());
+        ensure!(
+            !(named && self.data_dir.len() > 1),
+            "--private-key-file, --lock-file and --validator-keys-dir name the files of one cluster; leave them out with several --data-dir"
+        );
+        if !named && !self.data_dir.is_empty() {
+            return Ok(self
+                .data_dir
+                .iter()
+                .map(|folder| Paths::in_folder(folder))
+                .collect());
+        }
+        // State of our own lies in the data folder, or beside the key file.
+        let beside_key = || {
+            self.private_key_file
+                .as_ref()
+                .and_then(|key| key.parent())
+                .map(Path::to_owned)
+        };
+        let folder = self
+            .data_dir
+            .first()
+            .cloned()
+            .or_else(beside_key)
+            .unwrap_or_else(default_data_dir);
+        let usual = Paths::in_folder(&folder);
+        Ok(vec![Paths {
+            data: folder,
+            identity: self.private_key_file.clone().unwrap_or(usual.identity),
+            lock: self.lock_file.clone().unwrap_or(usual.lock),
+            keystores: self.validator_keys_dir.clone().unwrap_or(usual.keystores),
+        }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_named_by_index_and_cluster() {
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/3610".parse().expect("a multiaddress");
+        assert_eq!(
+            peer("2=/ip4/127.0.0.1/tcp/3610"),
+            Ok(Peer {
+                cluster: 0,
+                index: 2,
+                address: address.clone()
+            })
+        );
+        assert_eq!(
+            peer("1:2=/ip4/127.0.0.1/tcp/3610"),
+            Ok(Peer {
+                cluster: 1,
+                index: 2,
+                address
+            })
+        );
+        assert!(peer("2=nowhere").is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! `flotilla testnet`: a whole cluster on this machine, against an embedded beacon-chain simulator.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flotilla_testnet::chain::Seed;
+use flotilla_testnet::options::{
+    NodeAtSlot, NodeInSlots, Options, Preset, Progress, SlowBeacon, parse_duration,
+};
+
+use crate::say;
+
+/// Run a local cluster: one process per operator, and a beacon-chain simulator that checks every signature itself.
+///
+/// Slots 1 to N are judged; the exit code is 0 only if every attestation was included in time, none was refused, and none
+/// conflicts with another. 1 otherwise, 2 for wrong usage or a failed start.
+///
+/// Examples:
+///   flotilla testnet --slots 24
+///   flotilla testnet --slots 24 --kill 2@6 --restart 2@14
+///   flotilla testnet --slots 24 --latency 75ms --jitter 15ms
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Nodes in the cluster.
+    #[arg(long, default_value_t = 4)]
+    nodes: usize,
+    /// Shares needed to sign; two thirds of the nodes, rounded up, if not given.
+    #[arg(long)]
+    threshold: Option<usize>,
+    /// Validators of the cluster.
+    #[arg(long, default_value_t = 8)]
+    validators: usize,
+    /// Length of a slot, whole seconds.
+    #[arg(long, default_value = "3s", value_parser = parse_duration)]
+    slot_time: Duration,
+    /// Slots in an epoch.
+    #[arg(long, default_value_t = 8)]
+    slots_per_epoch: u64,
+    /// Slots to judge; without it the testnet runs until Ctrl-C.
+    #[arg(long)]
+    slots: Option<u64>,
+    /// Folder for the run; a temporary one if not given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Take this cluster (DIR/node0, DIR/node1, …) instead of making one.
+    #[arg(long)]
+    cluster: Option<PathBuf>,
+    /// Seed of the simulated chain.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// List sizes that the simulated chain serves.
+    #[arg(long, default_value = "mainnet", value_parser = ["mainnet", "minimal"])]
+    preset: String,
+    /// Who signs; only the built-in signer so far.
+    #[arg(long, default_value = "builtin", value_parser = ["builtin"])]
+    signer: String,
+    /// Kill a node (SIGKILL) at the start of a slot. May be given several times, like the other faults.
+    #[arg(long, value_name = "NODE@SLOT", help_heading = "Faults")]
+    kill: Vec<NodeAtSlot>,
+    /// Start a killed node again.
+    #[arg(long, value_name = "NODE@SLOT", help_heading = "Faults")]
+    restart: Vec<NodeAtSlot>,
+    /// Stop a node (SIGSTOP) from the start of slot A to the start of slot B.
+    #[arg(long, value_name = "NODE@A..B", help_heading = "Faults")]
+    pause: Vec<NodeInSlots>,
+    /// Let a node's beacon node answer late.
+    #[arg(long, value_name = "NODE@A..B:DELAY", help_heading = "Faults")]
+    slow_beacon: Vec<SlowBeacon>,
+    /// One-way delay between nodes.
+    #[arg(long, default_value = "0ms", value_parser = parse_duration, help_heading = "Faults")]
+    latency: Duration,
+    /// Random part of it, more or less.
+    #[arg(long, default_value = "0ms", value_parser = parse_duration, help_heading = "Faults")]
+    jitter: Duration,
+    /// One JSON document on stdout at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the testnet.
+pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let json = arguments.json;
+    let options = Options {
+        nodes: arguments.nodes,
+        threshold: arguments.threshold,
+        validators: arguments.validators,
+        slot_time: arguments.slot_time,
+        slots_per_epoch: arguments.slots_per_epoch,
+        slots: arguments.slots,
+        dir: arguments.dir,
+        cluster: arguments.cluster,
+        seed: Seed(arguments.seed),
+        preset: if arguments.preset == "minimal" {
+            Preset::Minimal
+        } else {
+            Preset::Mainnet
+        },
+        kills: arguments.kill,
+        restarts: arguments.restart,
+        pauses: arguments.pause,
+        slow_beacons: arguments.slow_beacon,
+        latency: arguments.latency,
+        jitter: arguments.jitter,
+        progress: Progress::Auto,
+        ..Options::default()
+    };
+    let program = std::env::current_exe().context("finding the own program")?;
+    let runtime = runtime()?;
+    // Awaited here and not on another thread: the nodes die with the thread that started them.
+    match runtime.block_on(flotilla_testnet::run(&options, program)) {
+        Ok(report) => {
+            say(&if json {
+                serde_json::to_string_pretty(&report)?
+            } else {
+                report.to_string()
+            });
+            Ok(ExitCode::from(report.exit_code()))
+        }
+        Err(error) => {
+            crate::complain(&error.into());
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+/// The runtime of commands that start nodes.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+}
