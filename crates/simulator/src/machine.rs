@@ -1,0 +1,82 @@
+//! One simulated node: an engine that comes and goes, and what it has around it.
+
+use std::sync::Arc;
+
+use flotilla_crypto::IdentityKey;
+use flotilla_duty::io::LoggedVote;
+use flotilla_duty::{Cluster, Config, Engine, Faults, Signer};
+use flotilla_qbft as qbft;
+use flotilla_types::{Chain, Timestamp};
+use flotilla_wire::consensus::Codec;
+use flotilla_wire::votes;
+
+use crate::disk::Disk;
+use crate::scenario::Fault;
+
+/// A node's machine.
+pub struct Machine {
+    /// The running engine, if the node is up.
+    pub engine: Option<Engine>,
+    /// Counts starts; answers meant for an earlier life are dropped.
+    pub incarnation: u64,
+    /// What survives.
+    pub disk: Disk,
+    /// Its identity.
+    pub key: IdentityKey,
+    /// Its encoder and decoder, with their caches.
+    pub codec: Codec,
+    /// Facts of the cluster.
+    pub cluster: Cluster,
+    /// Its clock minus the true time, in nanoseconds.
+    pub offset: i64,
+    /// When it will be woken, if a wake-up is pending.
+    pub waking: Option<Timestamp>,
+    /// Whether its vote log is complete.
+    pub votes_known: bool,
+}
+
+impl Machine {
+    /// The node's own idea of the time.
+    pub fn local(&self, now: Timestamp) -> Timestamp {
+        Timestamp::from_nanos(now.as_nanos().saturating_add_signed(self.offset))
+    }
+
+    /// The true time at which the node's clock will show `local`.
+    pub fn true_time(&self, local: Timestamp) -> Timestamp {
+        Timestamp::from_nanos(local.as_nanos().saturating_add_signed(-self.offset))
+    }
+
+    /// Starts a new life with what the disk knows.
+    pub fn start(&mut self, now: Timestamp, chain: &Arc<Chain>, fault: Option<Fault>) {
+        self.incarnation += 1;
+        self.waking = None;
+        let agreement = qbft::Faults {
+            quorum_one_too_low: fault == Some(Fault::QuorumTooLow),
+            skip_justification_check: fault == Some(Fault::JustificationUnchecked),
+            accept_null_value: fault == Some(Fault::NullAccepted),
+        };
+        if fault == Some(Fault::VotesForgotten) {
+            self.disk.forget_votes();
+            self.votes_known = true;
+        }
+        let mut engine = Engine::new(Config {
+            cluster: self.cluster.clone(),
+            chain: Arc::clone(chain),
+            signer: Signer::Builtin,
+            started: self.local(now),
+            votes_known: self.votes_known,
+            faults: Faults {
+                agreement,
+                ignore_database: fault == Some(Fault::DatabaseIgnored),
+            },
+        });
+        engine.restore(self.logged_votes());
+        self.engine = Some(engine);
+        self.votes_known = true;
+    }
+
+    fn logged_votes(&self) -> Vec<LoggedVote> {
+        let log = votes::decode(&self.disk.votes().concat(), &self.codec, self.cluster.me);
+        log.expect("the disk gives back what was written").votes
+    }
+}
