@@ -298,6 +298,10 @@ impl Agreement {
 
     /// S1, and for our vote also that the positions are those of our own beacon node.
     fn would_vote_for(&self, hash: &Hash, facts: &Facts<'_>, definitions: &Definitions) -> bool {
+        #[cfg(feature = "faults")]
+        if facts.faults.agreement.accept_null_value && *hash == [0; 32] {
+            return true;
+        }
         self.values.get(hash).is_some_and(|value| {
             attestation::check_value(self.duty, &value.set, facts.cluster, facts.chain).is_ok()
                 && attestation::check_positions(&value.set, definitions).is_ok()
@@ -330,6 +334,9 @@ impl Agreement {
             .chain(nested)
             .flatten()
             .collect();
+        // Null has no value; only a deliberate fault takes it for a hash.
+        #[cfg(feature = "faults")]
+        let hashes: BTreeSet<Hash> = hashes.into_iter().filter(|hash| *hash != [0; 32]).collect();
         // Every hash came with its value (spec 20 §4.6 step 7), so nothing is ever missing here.
         let values = hashes
             .iter()

@@ -67,7 +67,12 @@ fn check_data(
     }
     let epoch = chain.epoch_of(duty.slot);
     // S11: what a fork that we do not know makes of this vote is not known either.
-    if let Some(from) = chain.spec.forks.unknown_after().filter(|&from| epoch >= from) {
+    if let Some(from) = chain
+        .spec
+        .forks
+        .unknown_after()
+        .filter(|&from| epoch >= from)
+    {
         return Err(ValueFault::UnknownFork(from.0));
     }
     let index = data.index.0;

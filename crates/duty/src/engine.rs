@@ -323,7 +323,7 @@ impl Engine {
         let Some(deadline) = chain.deadline(duty) else {
             return Err(Rejected::UnknownDuty);
         };
-        if deadline < now {
+        if deadline <= now {
             return Err(Rejected::Expired);
         }
         if chain.slot_at(now).map_or(0, |slot| slot.0 + SLOTS_AHEAD) < duty.slot.0 {
@@ -391,7 +391,7 @@ impl Engine {
             life.wake(now, &facts, out);
         }
         self.lives.retain(|_, life| {
-            let alive = now <= life.expires();
+            let alive = now < life.expires();
             if !alive {
                 life.expire(&facts, out);
             }

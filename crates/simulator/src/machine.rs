@@ -70,13 +70,17 @@ impl Machine {
                 ignore_database: fault == Some(Fault::DatabaseIgnored),
             },
         });
-        engine.restore(self.logged_votes());
+        engine.restore(self.logged_votes(fault));
         self.engine = Some(engine);
         self.votes_known = true;
     }
 
-    fn logged_votes(&self) -> Vec<LoggedVote> {
-        let log = votes::decode(&self.disk.votes().concat(), &self.codec, self.cluster.me);
-        log.expect("the disk gives back what was written").votes
+    fn logged_votes(&self, fault: Option<Fault>) -> Vec<LoggedVote> {
+        match votes::decode(&self.disk.votes().concat(), &self.codec, self.cluster.me) {
+            Ok(log) => log.votes,
+            // A certificate of a quorum that is too low is none, and `wire` says so.
+            Err(_) if fault == Some(Fault::QuorumTooLow) => vec![],
+            Err(error) => panic!("the disk gives back what was written: {error}"),
+        }
     }
 }

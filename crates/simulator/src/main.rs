@@ -78,11 +78,7 @@ fn main() {
 impl Arguments {
     fn scenario(&self, seed: u64) -> Scenario {
         let nodes = self.nodes.map(|nodes| nodes as usize);
-        // Every eighth seed is about a node that restarts in the middle of an equivocation.
-        let mut scenario = match seed % 8 == 7 && self.nodes.is_none_or(|nodes| nodes == 4) {
-            true => Scenario::forgetful(seed),
-            false => Scenario::drawn(seed, nodes),
-        };
+        let mut scenario = Scenario::of_seed(seed, nodes);
         scenario.real_signatures = self.real;
         scenario.fault = self.fault;
         scenario

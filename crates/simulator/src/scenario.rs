@@ -220,6 +220,7 @@ impl Scenario {
         scenario.troubled_slots = 8;
         scenario.recovery_slots = 3;
         scenario.healed_slots = 2;
+        scenario.delay = (Duration::from_millis(2), Duration::from_millis(120));
         let liar = dice.index(4);
         scenario.liars = vec![(liar, Lie::Equivocate)];
         for slot in 1..scenario.troubled_slots {
@@ -228,7 +229,7 @@ impl Scenario {
                 slot,
                 commit: dice.permille(700),
             };
-            let down = dice.between(Duration::from_millis(1), Duration::from_millis(150));
+            let down = dice.between(Duration::from_millis(1), Duration::from_millis(60));
             scenario.crashes.push(Crash {
                 node,
                 kind: CrashKind::Process,
@@ -237,6 +238,30 @@ impl Scenario {
             });
         }
         scenario
+    }
+
+    /// A scenario in which one liar does nothing but `lie`, on links that lose a quarter of all messages.
+    pub fn besieged(seed: u64, lie: Lie) -> Self {
+        let mut dice = Dice::seeded(seed ^ 0xbe51_e6ed);
+        let mut scenario = Self::healthy(seed, 4);
+        scenario.troubled_slots = 8;
+        scenario.recovery_slots = 3;
+        scenario.healed_slots = 4;
+        scenario.loss = 250;
+        scenario.delay = (Duration::from_millis(5), Duration::from_millis(300));
+        scenario.liars = vec![(dice.index(4), lie)];
+        scenario
+    }
+
+    /// The scenario that `cargo sim` runs for a seed: mostly drawn, some about one danger.
+    pub fn of_seed(seed: u64, nodes: Option<usize>) -> Self {
+        let free = nodes.is_none_or(|nodes| nodes == 4);
+        match seed % 8 {
+            5 if free => Self::besieged(seed, Lie::Usurp),
+            6 if free => Self::besieged(seed, Lie::Null),
+            3 | 7 if free => Self::forgetful(seed),
+            _ => Self::drawn(seed, nodes),
+        }
     }
 
     fn draw_network(&mut self, dice: &mut Dice) {

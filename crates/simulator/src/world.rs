@@ -36,6 +36,8 @@ const GENESIS: u64 = 1_700_000_000;
 const EARLY: Duration = Duration::from_secs(1);
 /// More events than any run needs; a run that reaches it has a loop.
 const EVENT_LIMIT: u64 = 20_000_000;
+/// Messages of others that an equivocating liar repeats.
+const OVERHEARD: usize = 6;
 /// Messages a replaying liar remembers.
 const REPLAY_LIMIT: usize = 200;
 /// A duty must be submitted this long after its due point once the cluster has healed: the leaders of a few rounds may be liars.
@@ -410,7 +412,7 @@ impl World {
                     .map(|set| Input::Partials { from, set })
             }
         };
-        if self.scenario.lie(to) == Some(Lie::Replay) {
+        if matches!(self.scenario.lie(to), Some(Lie::Replay | Lie::Equivocate)) {
             self.remember(from, packet);
         }
         match input {
@@ -856,8 +858,31 @@ impl World {
                 .ok()
         };
         let sealed: Vec<_> = [first, second].into_iter().filter_map(seal).collect();
+        // What others have said is repeated too: whoever has lost it hears it again.
+        let overheard: Vec<Packet> = self
+            .heard
+            .iter()
+            .rev()
+            .take(OVERHEARD)
+            .map(|(_, packet)| packet.clone())
+            .collect();
         for repetition in 1..=4u32 {
             for peer in self.peers(node) {
+                for packet in overheard
+                    .iter()
+                    .filter(|packet| matches!(packet, Packet::Consensus(_)))
+                    .cloned()
+                {
+                    let after = Duration::from_millis(70) * repetition;
+                    self.schedule(
+                        after,
+                        Event::Deliver {
+                            from: node,
+                            to: peer,
+                            packet,
+                        },
+                    );
+                }
                 let Some(chosen) = sealed.get(self.dice.index(sealed.len())) else {
                     return;
                 };
