@@ -367,7 +367,13 @@ impl Scenario {
 
     /// The slots in which every duty must complete.
     pub fn judged(&self) -> std::ops::Range<u64> {
-        let first = self.troubled_slots + self.recovery_slots;
+        // S4: a node whose disk was lost is silent for the rest of the epoch, which counts as being down.
+        let disk_lost = self
+            .crashes
+            .iter()
+            .any(|crash| crash.kind == CrashKind::Disk);
+        let silent = if disk_lost { self.slots_per_epoch } else { 0 };
+        let first = self.troubled_slots + self.recovery_slots + silent;
         first..first + self.healed_slots
     }
 

@@ -139,7 +139,7 @@ fn expect_found(fault: Fault, scenarios: impl Iterator<Item = Scenario>) {
 fn forgotten_votes_are_found() {
     expect_found(
         Fault::VotesForgotten,
-        (0..40).map(|step| Scenario::forgetful(7 + 8 * step)),
+        (0..80).map(|step| Scenario::forgetful(3 + 4 * step)),
     );
 }
 
