@@ -1,0 +1,121 @@
+//! The commands as a person runs them: help, wrong usage, refusals.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn flotilla(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_flotilla"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat())
+        .into_owned()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn every_command_teaches() {
+    for command in [
+        vec!["run"],
+        vec!["testnet"],
+        vec!["create", "cluster"],
+        vec!["create", "enr"],
+        vec!["enr"],
+        vec!["bench", "latency"],
+        vec!["pause"],
+        vec!["resume"],
+        vec!["version"],
+    ] {
+        let output = flotilla(&[command.as_slice(), &["--help"]].concat());
+        assert!(output.status.success(), "{command:?}");
+        assert!(text(&output).contains("Usage:"), "{command:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_code_2_and_names_the_nearest_flag() {
+    let output = flotilla(&["testnet", "--slot", "3"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("--slots"), "{}", text(&output));
+}
+
+#[test]
+fn an_identity_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["create", "enr", "--data-dir", path(folder.path())];
+    let first = flotilla(&arguments);
+    assert!(
+        first.status.success() && text(&first).contains("enr:-"),
+        "{}",
+        text(&first)
+    );
+    let shown = flotilla(&["enr", "--data-dir", path(folder.path())]);
+    assert!(text(&first).contains(text(&shown).trim()));
+    let second = flotilla(&arguments);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second).contains("exists already"));
+}
+
+#[test]
+fn a_cluster_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = "0x000000000000000000000000000000000000dEaD";
+    let arguments = [
+        "create",
+        "cluster",
+        "--cluster-dir",
+        path(folder.path()),
+        "--nodes",
+        "4",
+        "--num-validators",
+        "2",
+        "--network",
+        "hoodi",
+        "--insecure-keys",
+        "--fee-recipient-addresses",
+        address,
+        "--withdrawal-addresses",
+        address,
+    ];
+    let first = flotilla(&arguments);
+    assert!(first.status.success(), "{}", text(&first));
+    assert!(
+        folder
+            .path()
+            .join("node3/validator_keys/keystore-insecure-1.json")
+            .is_file()
+    );
+    assert!(folder.path().join("node0/cluster-lock.json").is_file());
+    let second = flotilla(&arguments);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second).contains("is not empty"));
+}
+
+#[test]
+fn a_missing_lock_and_a_validator_client_are_refused_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let common = [
+        "run",
+        "--data-dir",
+        path(folder.path()),
+        "--beacon-node-endpoints",
+        "http://127.0.0.1:1",
+    ];
+    let client = flotilla(&common);
+    assert_eq!(client.status.code(), Some(1));
+    assert!(text(&client).contains("--signer builtin"));
+    let empty = flotilla(&[common.as_slice(), &["--signer", "builtin"]].concat());
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(
+        text(&empty).contains("charon-enr-private-key"),
+        "{}",
+        text(&empty)
+    );
+}
