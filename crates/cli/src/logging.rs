@@ -1,13 +1,20 @@
 //! Where log lines go and what they look like.
 
+use std::fmt::{self, Debug, Write as _};
 use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// Log flags.
 #[derive(clap::Args, Debug)]
@@ -54,10 +61,52 @@ impl Logging {
             .with_writer(writer);
         match self.log_format.as_str() {
             "json" => lines.json().init(),
-            // One `key=value` list per line, as logfmt readers take it.
-            "logfmt" => lines.with_ansi(false).compact().init(),
+            "logfmt" => lines.with_ansi(false).event_format(Logfmt).init(),
             _ => lines.init(),
         }
         Ok(())
+    }
+}
+
+/// One list of `key=value` per line; values with spaces, quotes or equal signs are quoted.
+struct Logfmt;
+
+impl<S, N> FormatEvent<S, N> for Logfmt
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = event.metadata().level().as_str().to_lowercase();
+        write!(writer, "level={level} ts=")?;
+        SystemTime.format_time(&mut writer)?;
+        write!(writer, " topic={}", event.metadata().target())?;
+        let mut fields = String::new();
+        event.record(&mut Fields(&mut fields));
+        writeln!(writer, "{fields}")
+    }
+}
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let name = if field.name() == "message" {
+            "msg"
+        } else {
+            field.name()
+        };
+        let text = format!("{value:?}");
+        let plain = !text.contains([' ', '"', '=', '\n']) && !text.is_empty();
+        // Writing to a string does not fail.
+        let _ = match plain {
+            true => write!(self.0, " {name}={text}"),
+            false => write!(self.0, " {name}={:?}", text.trim_matches('"')),
+        };
     }
 }

@@ -145,3 +145,116 @@ impl SignatureBook {
 /// A share signed a second root for one duty and validator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SecondRoot;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use flotilla_types::{
+        AttestationData, AttesterDuty, AttesterValue, Checkpoint, CommitteeIndex, Epoch, Fork,
+        SignedAttestation, SignedData, Slot, ValidatorIndex,
+    };
+
+    use super::*;
+
+    const VALIDATOR: PublicKeyBytes = PublicKeyBytes([9; 48]);
+
+    fn share(number: u64) -> ShareIndex {
+        ShareIndex::new(number).unwrap()
+    }
+
+    fn partial(root: u8, signature: u8) -> Partial {
+        let checkpoint = Checkpoint {
+            epoch: Epoch(1),
+            root: Root([1; 32]),
+        };
+        let data = AttestationData {
+            slot: Slot(40),
+            index: CommitteeIndex(0),
+            beacon_block_root: Root([root; 32]),
+            source: checkpoint,
+            target: checkpoint,
+        };
+        let duty = AttesterDuty {
+            pubkey: VALIDATOR,
+            slot: Slot(40),
+            validator_index: ValidatorIndex(5),
+            committee_index: CommitteeIndex(2),
+            committee_length: 8,
+            committees_at_slot: 4,
+            validator_committee_index: 3,
+        };
+        let signed = SignedAttestation::from_value(
+            &AttesterValue { data, duty },
+            Fork::Fulu,
+            SignatureBytes([signature; 96]),
+        );
+        Partial {
+            data: SignedData::Attester(signed.unwrap()),
+            signing_root: Root([root; 32]),
+        }
+    }
+
+    #[test]
+    fn a_second_root_of_a_share_is_refused_and_the_first_one_stays() {
+        let mut book = SignatureBook::default();
+        assert_eq!(
+            book.insert(share(1), partial(1, 1), Standing::Claimed),
+            Ok(())
+        );
+        assert_eq!(
+            book.insert(share(1), partial(2, 1), Standing::Claimed),
+            Err(SecondRoot)
+        );
+        assert_eq!(
+            book.insert(share(1), partial(1, 1), Standing::Claimed),
+            Ok(())
+        );
+        assert_eq!(book.usable(Root([1; 32])).len(), 1);
+        assert!(book.usable(Root([2; 32])).is_empty());
+    }
+
+    #[test]
+    fn claims_are_no_proof_and_verified_shares_are() {
+        let mut book = SignatureBook::default();
+        for number in 1..=2 {
+            book.insert(share(number), partial(1, number as u8), Standing::Claimed)
+                .unwrap();
+        }
+        assert!(book.proven(2).is_none());
+        let (root, claims) = book.contender(VALIDATOR, 2).unwrap();
+        assert_eq!((root, claims.len()), (Root([1; 32]), 2));
+        for claim in &claims {
+            book.mark(claim.share, Some(claim.signature), Standing::Good);
+        }
+        assert_eq!(book.proven(2).unwrap().signing_root, Root([1; 32]));
+        assert!(book.proven(3).is_none());
+    }
+
+    #[test]
+    fn bad_signatures_count_for_nothing_and_good_ones_come_first() {
+        let mut book = SignatureBook::default();
+        for number in 1..=3 {
+            book.insert(share(number), partial(1, number as u8), Standing::Claimed)
+                .unwrap();
+        }
+        book.mark(share(1), None, Standing::Bad);
+        book.mark(share(3), None, Standing::Good);
+        let usable: Vec<u16> = book
+            .usable(Root([1; 32]))
+            .iter()
+            .map(|(share, _)| share.get())
+            .collect();
+        assert_eq!(usable, [3, 2]);
+        assert_eq!(book.bad().collect::<Vec<_>>(), [share(1)]);
+        assert_eq!(book.shares(Root([1; 32])).count(), 2);
+    }
+
+    #[test]
+    fn a_verdict_marks_only_the_signature_that_was_checked() {
+        let mut book = SignatureBook::default();
+        book.insert(share(1), partial(1, 1), Standing::Claimed)
+            .unwrap();
+        book.mark(share(1), Some(SignatureBytes([7; 96])), Standing::Bad);
+        assert_eq!(book.bad().count(), 0);
+    }
+}
