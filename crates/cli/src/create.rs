@@ -32,13 +32,13 @@ pub struct Arguments {
     #[arg(long, default_value = "")]
     name: String,
     /// Number of nodes, at least 3.
-    #[arg(long)]
+    #[arg(long, value_parser = at_most::<256>)]
     nodes: usize,
     /// Shares needed to sign; two thirds of the nodes, rounded up, if not given.
     #[arg(long, short = 't')]
     threshold: Option<usize>,
     /// Number of validators.
-    #[arg(long)]
+    #[arg(long, value_parser = at_most::<65_536>)]
     num_validators: usize,
     /// Receive fees: one for all validators, or one each.
     #[arg(long, value_delimiter = ',', required = true)]
@@ -66,6 +66,15 @@ pub struct Arguments {
     /// Version of the cluster files; v1.10.0 for peers that run Charon v1.10.
     #[arg(long, default_value = "v1.11.0", value_parser = version)]
     version: Version,
+}
+
+/// A number no larger than a cluster file holds (spec of the field: 256 operators, 65536 validators), so that a slip of the
+/// keyboard is answered before anything is counted up to it.
+fn at_most<const LIMIT: usize>(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number <= LIMIT => Ok(number),
+        Ok(_) | Err(_) => Err(format!("expected a number, at most {LIMIT}")),
+    }
 }
 
 fn version(text: &str) -> Result<Version, String> {

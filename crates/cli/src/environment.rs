@@ -1,10 +1,12 @@
 //! Flags from the environment: `FLOTILLA_<NAME>`, then `CHARON_<NAME>`, so that launch scripts made for Charon go on working.
 //!
-//! The command line beats both. If both variables are set, ours wins, with a warning.
+//! The command line beats both. If both variables are set, ours wins, with a warning. A variable that is set to nothing counts
+//! as not set: compose files pass on what a person left out that way.
 
 use std::ffi::OsString;
 
-use clap::Command;
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, Command};
 
 /// Adds to `arguments` what the environment says about flags that the command line leaves out; returns warnings as well.
 pub fn complete(
@@ -12,22 +14,21 @@ pub fn complete(
     mut arguments: Vec<OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> (Vec<OsString>, Vec<String>) {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let mut warnings = Vec::new();
     let mut found = Vec::new();
-    for flag in chosen(command, &arguments)
-        .get_arguments()
-        .filter_map(clap::Arg::get_long)
-    {
-        if flag == "help" || flag == "version" || on_command_line(&arguments, flag) {
+    for argument in chosen(command, &arguments).get_arguments() {
+        let Some(flag) = argument.get_long() else {
+            continue;
+        };
+        if flag == "help" || flag == "version" || on_command_line(&arguments, argument) {
             continue;
         }
         let name = flag.to_uppercase().replace('-', "_");
         let (ours, theirs) = (format!("FLOTILLA_{name}"), format!("CHARON_{name}"));
         let value = match (variable(&ours), variable(&theirs)) {
-            (Some(value), Some(other)) => {
-                if value != other {
-                    warnings.push(format!("{ours} and {theirs} are both set; {ours} counts"));
-                }
+            (Some(value), Some(_)) => {
+                warnings.push(format!("{ours} and {theirs} are both set; {ours} counts"));
                 Some(value)
             }
             (value, other) => value.or(other),
@@ -51,25 +52,50 @@ fn chosen<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
         })
 }
 
-fn on_command_line(arguments: &[OsString], flag: &str) -> bool {
+fn on_command_line(arguments: &[OsString], wanted: &Arg) -> bool {
     arguments
         .iter()
-        .filter_map(|argument| argument.to_str())
-        .any(|argument| {
-            argument
-                .strip_prefix("--")
-                .is_some_and(|argument| argument.split('=').next() == Some(flag))
+        .filter_map(|argument| argument.to_str()?.strip_prefix('-'))
+        .any(|argument| match argument.strip_prefix('-') {
+            Some(long) => long.split('=').next() == wanted.get_long(),
+            None => wanted.get_short().is_some() && argument.chars().next() == wanted.get_short(),
         })
+}
+
+/// Lets every switch take a value as well, `--no-verify=false`: launch scripts of the field write them so, and a variable has
+/// no other way to say no.
+pub fn with_boolean_values(command: Command) -> Command {
+    command
+        .mut_args(|argument| match argument.get_action() {
+            ArgAction::SetTrue => argument
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .value_name("BOOL")
+                .value_parser(BoolishValueParser::new())
+                .default_missing_value("true")
+                .default_value("false")
+                .hide_possible_values(true)
+                .hide_default_value(true),
+            _ => argument,
+        })
+        .mut_subcommands(with_boolean_values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Arg;
 
     fn command() -> Command {
-        Command::new("flotilla")
-            .subcommand(Command::new("run").arg(Arg::new("data-dir").long("data-dir")))
+        let run = Command::new("run")
+            .arg(Arg::new("data-dir").long("data-dir"))
+            .arg(Arg::new("threshold").long("threshold").short('t'))
+            .arg(
+                Arg::new("no-verify")
+                    .long("no-verify")
+                    .action(ArgAction::SetTrue),
+            );
+        Command::new("flotilla").subcommand(run)
     }
 
     fn completed(arguments: &[&str], variables: &[(&str, &str)]) -> (Vec<String>, usize) {
@@ -117,5 +143,54 @@ mod tests {
             completed(&["flotilla", "run"], &[("CHARON_DATA_DIR", "theirs")]);
         assert_eq!(arguments[2], "--data-dir=theirs");
         assert_eq!(warnings, 0);
+    }
+
+    #[test]
+    fn a_short_flag_beats_the_environment() {
+        for given in [&["-t", "3"][..], &["-t3"], &["--threshold", "3"]] {
+            let line = [&["flotilla", "run"], given].concat();
+            let (arguments, _) = completed(&line, &[("FLOTILLA_THRESHOLD", "4")]);
+            assert_eq!(arguments, line);
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let variables = [("FLOTILLA_DATA_DIR", ""), ("CHARON_DATA_DIR", "theirs")];
+        let (arguments, warnings) = completed(&["flotilla", "run"], &variables);
+        assert_eq!(arguments, ["flotilla", "run", "--data-dir=theirs"]);
+        assert_eq!(warnings, 0);
+    }
+
+    #[test]
+    fn two_variables_that_agree_are_warned_about_as_well() {
+        let both = [("FLOTILLA_DATA_DIR", "same"), ("CHARON_DATA_DIR", "same")];
+        assert_eq!(completed(&["flotilla", "run"], &both).1, 1);
+    }
+
+    #[test]
+    fn switches_take_a_value_from_either_source() {
+        let read = |line: &[&str]| {
+            let matches = with_boolean_values(command())
+                .try_get_matches_from(line)
+                .map_err(|error| error.kind())?;
+            let run = matches.subcommand_matches("run");
+            Ok(run.and_then(|run| run.get_one::<bool>("no-verify").copied()))
+        };
+        assert_eq!(read(&["flotilla", "run"]), Ok(Some(false)));
+        for yes in ["--no-verify", "--no-verify=true", "--no-verify=1"] {
+            assert_eq!(read(&["flotilla", "run", yes]), Ok(Some(true)), "{yes}");
+        }
+        assert_eq!(
+            read(&["flotilla", "run", "--no-verify=false"]),
+            Ok(Some(false))
+        );
+        assert_eq!(
+            read(&["flotilla", "run", "--no-verify=perhaps"]),
+            Err(clap::error::ErrorKind::ValueValidation)
+        );
+        let (arguments, _) = completed(&["flotilla", "run"], &[("CHARON_NO_VERIFY", "true")]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        assert_eq!(read(&arguments), Ok(Some(true)));
     }
 }

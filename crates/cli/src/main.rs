@@ -74,13 +74,17 @@ fn main() -> ExitCode {
     }
     // An error means that another part of the process has installed one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let command = run::with_flags_of_the_field(Cli::command());
+    let command = environment::with_boolean_values(run::with_flags_of_the_field(Cli::command()));
     let (arguments, warnings) =
         environment::complete(&command, std::env::args_os().collect(), |name| {
             std::env::var(name).ok()
         });
     let matches = command.get_matches_from(arguments);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // `run` has a log, and writes them there.
+    if !matches!(cli.command, Command::Run(_)) {
+        warnings.iter().for_each(|warning| warn(warning));
+    }
     match execute(cli.command, &matches, &warnings) {
         Ok(code) => code,
         Err(error) => {
@@ -130,6 +134,48 @@ fn say(text: &str) {
 }
 
 #[allow(clippy::print_stderr)]
+fn warn(text: &str) {
+    eprintln!("warning: {text}");
+}
+
+#[allow(clippy::print_stderr)]
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", sentence(error));
+}
+
+/// The error and its causes in one sentence. Errors of ours quote their cause, and it is not said twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut causes = error.chain().map(ToString::to_string);
+    let first = causes.next().unwrap_or_default();
+    causes.fold(first, |sentence, cause| {
+        if sentence.ends_with(&cause) {
+            sentence
+        } else {
+            format!("{sentence}: {cause}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read it: {source}")]
+    struct Quoting {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_quoted_cause_is_not_said_twice() {
+        let source = std::io::Error::other("disk on fire");
+        let error = anyhow::Error::from(Quoting { source });
+        assert_eq!(sentence(&error), "cannot read it: disk on fire");
+    }
+
+    #[test]
+    fn a_cause_that_is_not_quoted_is_added() {
+        let error = anyhow::anyhow!("no space left").context("keys/0.json");
+        assert_eq!(sentence(&error), "keys/0.json: no space left");
+    }
 }

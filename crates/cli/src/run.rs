@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use flotilla_beacon::client::Url;
 use flotilla_node::config::{ClusterConfig, Config, MONITORING_ADDRESS};
 use flotilla_node::folder::Paths;
@@ -102,7 +102,7 @@ pub struct Arguments {
 }
 
 /// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
-const WITHOUT_MEANING: [&str; 36] = [
+const WITHOUT_MEANING: [&str; 38] = [
     "builder-api",
     "consensus-protocol",
     "debug-address",
@@ -133,7 +133,9 @@ const WITHOUT_MEANING: [&str; 36] = [
     "publish-address",
     "publish-timeout",
     "simnet-beacon-mock",
+    "simnet-beacon-mock-fuzz",
     "simnet-slot-duration",
+    "simnet-validator-keys-dir",
     "simnet-validator-mock",
     "synthetic-block-proposals",
     "validator-api-address",
@@ -147,6 +149,8 @@ pub fn with_flags_of_the_field(command: Command) -> Command {
         Arg::new(name)
             .long(name)
             .hide(true)
+            // Some are lists, which may be given several times.
+            .action(ArgAction::Append)
             .num_args(0..=1)
             .default_missing_value("true")
     };
