@@ -94,19 +94,30 @@ where
 
 struct Fields<'a>(&'a mut String);
 
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, text: &str) {
         let name = if field.name() == "message" {
             "msg"
         } else {
             field.name()
         };
-        let text = format!("{value:?}");
-        let plain = !text.contains([' ', '"', '=', '\n']) && !text.is_empty();
-        // Writing to a string does not fail.
-        let _ = match plain {
-            true => write!(self.0, " {name}={text}"),
-            false => write!(self.0, " {name}={:?}", text.trim_matches('"')),
+        let needs_quotes = |letter: char| {
+            letter.is_whitespace() || letter.is_control() || matches!(letter, '"' | '=')
         };
+        // Writing to a string does not fail.
+        let _ = match text.is_empty() || text.contains(needs_quotes) {
+            true => write!(self.0, " {name}={text:?}"),
+            false => write!(self.0, " {name}={text}"),
+        };
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put(field, &format!("{value:?}"));
     }
 }

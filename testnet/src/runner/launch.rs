@@ -74,6 +74,11 @@ pub(super) struct Launch {
     pub(super) genesis: Timestamp,
 }
 
+/// Whether a variable stands for a flag of `run`.
+fn is_setting(name: &str) -> bool {
+    name.starts_with("FLOTILLA_") || name.starts_with("CHARON_")
+}
+
 impl Launch {
     /// The command that becomes the node.
     pub(super) fn command(&self, program: &Path) -> Command {
@@ -82,6 +87,11 @@ impl Launch {
             .arg(NODE_COMMAND)
             .arg(std::process::id().to_string())
             .args(self.arguments());
+        // What the person's environment says is about the person's node, not about these.
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| is_setting(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
         command
     }
 
