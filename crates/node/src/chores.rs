@@ -1,6 +1,7 @@
 //! What happens beside duties: once a slot, once a minute, and when the beacon node's head moves.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -125,6 +126,7 @@ fn look_at(
         is_database_failing: database.failing.is_some(),
     });
     parts.telemetry.readiness(ready);
+    let mut dropped = 0;
     for stats in parts.network.stats() {
         let peer = PeerIndex::new(stats.peer);
         let over = |path: Path| {
@@ -133,12 +135,14 @@ fn look_at(
                 .iter()
                 .any(|connection| connection.path == path)
         };
+        let (direct, relayed) = (over(Path::Direct), over(Path::Relayed));
         parts
             .telemetry
-            .connections(peer, over(Path::Direct), over(Path::Relayed));
-        if stats.connections.is_empty() {
-            parts.telemetry.ping(peer, None);
-        }
+            .connections(peer, direct, relayed, stats.connections_total);
+        parts
+            .telemetry
+            .ping_failures(peer, stats.ping_failures, direct || relayed);
+        dropped += stats.dropped;
         for protocol in Protocol::ALL {
             let sent = stats.sent.get(&protocol).map_or(0, |traffic| traffic.bytes);
             let received = stats
@@ -150,6 +154,7 @@ fn look_at(
                 .traffic(peer, protocol.id(), telemetry::Traffic { sent, received });
         }
     }
+    parts.telemetry.dropped("outbox", dropped);
     ready
 }
 
@@ -173,13 +178,13 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
     });
     ClusterStatus {
         name: cluster.name.clone(),
-        lock_hash: hex::encode(cluster.lock_hash),
+        lock_hash: format!("0x{}", hex::encode(cluster.lock_hash)),
         folder: parts.data_folder.display().to_string(),
         me: parts.me.get(),
         operators: parts.codec.nodes(),
         threshold: parts.threshold,
         validators: parts.validators.len(),
-        active_validators: cluster.opened.validators,
+        active_validators: parts.active.load(Ordering::Relaxed),
         signer: cluster.signer.into(),
         paused: crate::folder::is_paused(&parts.data_folder),
         slashing: SlashingStatus {

@@ -1,6 +1,7 @@
 //! What the shell asks the beacon node for, in the engine's words: duties, unsigned data, acceptance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flotilla_beacon::client::{BeaconNode, QueryError, SubmitError, Validator};
 use flotilla_duty::Input;
@@ -17,9 +18,14 @@ fn failed(error: &QueryError) -> FetchError {
     }
 }
 
-/// The attester duties of `epoch` for those of `keys` that are active in it.
-pub(crate) async fn of_epoch(beacon: &BeaconNode, keys: &[PublicKeyBytes], epoch: Epoch) -> Input {
-    match try_of_epoch(beacon, keys, epoch).await {
+/// The attester duties of `epoch` for those of `keys` that are active in it; notes in `active` how many are.
+pub(crate) async fn of_epoch(
+    beacon: &BeaconNode,
+    keys: &[PublicKeyBytes],
+    epoch: Epoch,
+    active: &AtomicUsize,
+) -> Input {
+    match try_of_epoch(beacon, keys, epoch, active).await {
         Ok(input) => input,
         Err(error) => Input::DutiesFailed {
             epoch,
@@ -32,6 +38,7 @@ async fn try_of_epoch(
     beacon: &BeaconNode,
     keys: &[PublicKeyBytes],
     epoch: Epoch,
+    active: &AtomicUsize,
 ) -> Result<Input, QueryError> {
     let validators = beacon.validators(keys).await?;
     let indices: Vec<_> = validators
@@ -39,6 +46,7 @@ async fn try_of_epoch(
         .filter(|v| is_active_in(v, epoch))
         .map(|v| v.index)
         .collect();
+    active.store(indices.len(), Ordering::Relaxed);
     let answer = beacon.attester_duties(epoch, &indices).await?;
     Ok(Input::Duties {
         epoch,

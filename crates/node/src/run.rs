@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -561,6 +562,7 @@ async fn start(
         beacon: beacon.clone(),
         telemetry,
         outcomes,
+        active: AtomicUsize::new(0),
         introduction: PeerInfo {
             version: PEER_VERSION.into(),
             lock_hash: lock_hash.to_vec(),

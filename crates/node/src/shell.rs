@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     pub beacon: BeaconNode,
     pub telemetry: ClusterTelemetry,
     pub outcomes: OutcomeStream,
+    /// How many validators were active when duties were last asked for.
+    pub active: AtomicUsize,
     /// What we tell peers about ourselves; the time is filled in.
     pub introduction: PeerInfo,
 }
@@ -226,7 +229,7 @@ impl Shell {
                 address,
             } => info!(peer, direct, %address, "peer connected"),
             Event::Disconnected { peer } => warn!(peer, "peer disconnected"),
-            Event::Ping { peer, rtt } => parts.telemetry.ping(PeerIndex::new(peer), Some(rtt)),
+            Event::Ping { peer, rtt } => parts.telemetry.ping(PeerIndex::new(peer), rtt),
             Event::Oversized {
                 peer,
                 protocol,
@@ -248,7 +251,10 @@ impl Shell {
         match output {
             Output::FetchDuties(epoch) => {
                 self.spawn(async move {
-                    Some(duties::of_epoch(&parts.beacon, &parts.validators, epoch).await)
+                    Some(
+                        duties::of_epoch(&parts.beacon, &parts.validators, epoch, &parts.active)
+                            .await,
+                    )
                 });
             }
             Output::Fetch { duty, attesters } => {

@@ -311,12 +311,10 @@ impl ClusterTelemetry {
             .inc();
     }
 
-    /// A bounded queue was full: `queue` is its name.
-    pub fn dropped(&self, queue: &'static str, count: u64) {
-        self.metrics
-            .dropped
-            .get_or_create(&self.labels([("queue", queue)]))
-            .inc_by(count);
+    /// Messages that a bounded queue has pushed out since start; `queue` is its name.
+    pub fn dropped(&self, queue: &'static str, total: u64) {
+        let labels = self.labels([("queue", queue)]);
+        metrics::raise(&self.metrics.dropped, &labels, total);
     }
 
     /// A duty moved to another round of agreement.
@@ -376,8 +374,8 @@ impl ClusterTelemetry {
             .inc();
     }
 
-    /// A peer's connection, by kind; both false when it is gone.
-    pub fn connections(&self, peer: PeerIndex, direct: bool, relayed: bool) {
+    /// A peer's connection, by kind; both false when it is gone. `total` counts connections since start.
+    pub fn connections(&self, peer: PeerIndex, direct: bool, relayed: bool, total: u64) {
         let name = self.peer_name(peer);
         for (kind, is_open) in [("direct", direct), ("relay", relayed)] {
             let labels = self.labels([("peer", &name), ("type", kind), ("protocol", "tcp")]);
@@ -386,31 +384,28 @@ impl ClusterTelemetry {
                 .get_or_create(&labels)
                 .set(f64::from(u8::from(is_open)));
         }
-        if direct || relayed {
-            self.metrics
-                .connections
-                .get_or_create(&self.labels([("peer", &name)]))
-                .inc();
-        }
+        let labels = self.labels([("peer", &name)]);
+        metrics::raise(&self.metrics.connections, &labels, total);
     }
 
-    /// A ping was answered after a time, or not at all.
-    pub fn ping(&self, peer: PeerIndex, round_trip: Option<Duration>) {
+    /// A ping was answered.
+    pub fn ping(&self, peer: PeerIndex, round_trip: Duration) {
         let name = self.peer_name(peer);
         let labels = self.labels([("peer", &name)]);
+        self.metrics.ping_success.get_or_create(&labels).set(1.0);
         self.metrics
-            .ping_success
+            .ping_latency
             .get_or_create(&labels)
-            .set(f64::from(u8::from(round_trip.is_some())));
-        match round_trip {
-            Some(time) => self
-                .metrics
-                .ping_latency
-                .get_or_create(&labels)
-                .observe(time.as_secs_f64()),
-            None => {
-                self.metrics.ping_errors.get_or_create(&labels).inc();
-            }
+            .observe(round_trip.as_secs_f64());
+    }
+
+    /// Pings that failed since start, and whether the peer can be pinged at all now.
+    pub fn ping_failures(&self, peer: PeerIndex, total: u64, is_connected: bool) {
+        let name = self.peer_name(peer);
+        let labels = self.labels([("peer", &name)]);
+        metrics::raise(&self.metrics.ping_errors, &labels, total);
+        if !is_connected {
+            self.metrics.ping_success.get_or_create(&labels).set(0.0);
         }
     }
 
