@@ -274,7 +274,7 @@ impl Agreement {
                         out.extend(self.prepared(round, value, certificate));
                     }
                     qbft::Output::Decided { value, round, .. } => {
-                        decision = self.decide(value, round);
+                        decision = self.decide(value, round, out);
                     }
                     qbft::Output::RoundChanged { round, .. } => {
                         self.round = round;
@@ -308,10 +308,17 @@ impl Agreement {
         })
     }
 
-    fn decide(&mut self, hash: Hash, round: u64) -> Option<Decision> {
+    /// Announces the decision before looking for its value, so that one without a value (which no rule allows) is seen too.
+    fn decide(&mut self, hash: Hash, round: u64, out: &mut Vec<Output>) -> Option<Decision> {
         assert!(!self.decided, "an instance decides once");
         self.decided = true;
         self.round = round;
+        out.push(Output::Decided {
+            duty: self.duty,
+            round,
+            leader: self.leader(round),
+            value: hash,
+        });
         let value = self.values.get(&hash)?.clone();
         Some(Decision {
             value,

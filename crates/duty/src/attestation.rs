@@ -174,3 +174,170 @@ pub(crate) fn adopt(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use flotilla_types::{
+        AttesterDuty, ChainSpec, Checkpoint, CommitteeIndex, Epoch, ForkVersion, PeerIndex, Slot,
+        Timestamp, ValidatorIndex,
+    };
+
+    use super::*;
+
+    const VALIDATOR: PublicKeyBytes = PublicKeyBytes([9; 48]);
+    const DUTY: Duty = Duty::attester(Slot(40));
+
+    fn chain() -> Chain {
+        let spec = ChainSpec::mainnet_like(Duration::from_secs(12), 8, ForkVersion([1, 0, 0, 0]));
+        Chain {
+            spec,
+            genesis_time: Timestamp::from_secs(1),
+            genesis_validators_root: Root([1; 32]),
+        }
+    }
+
+    fn cluster() -> Cluster {
+        Cluster {
+            me: PeerIndex::new(0),
+            nodes: 4,
+            threshold: 3,
+            validators: [VALIDATOR].into(),
+        }
+    }
+
+    fn value() -> AttesterValue {
+        let checkpoint = |epoch| Checkpoint {
+            epoch: Epoch(epoch),
+            root: Root([2; 32]),
+        };
+        let data = AttestationData {
+            slot: Slot(40),
+            index: CommitteeIndex(0),
+            beacon_block_root: Root([3; 32]),
+            source: checkpoint(4),
+            target: checkpoint(5),
+        };
+        let duty = AttesterDuty {
+            pubkey: VALIDATOR,
+            slot: Slot(40),
+            validator_index: ValidatorIndex(5),
+            committee_index: CommitteeIndex(2),
+            committee_length: 8,
+            committees_at_slot: 4,
+            validator_committee_index: 3,
+        };
+        AttesterValue { data, duty }
+    }
+
+    fn check(change: impl FnOnce(&mut AttesterValue)) -> Result<(), ValueFault> {
+        let mut value = value();
+        change(&mut value);
+        let set = UnsignedSet::from([(VALIDATOR, UnsignedData::Attester(value))]);
+        check_value(DUTY, &set, &cluster(), &chain())
+    }
+
+    #[test]
+    fn s1_an_honest_value_passes() {
+        assert_eq!(check(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn s1_a_target_in_another_epoch_is_refused() {
+        for epoch in [4, 6, 1_000_000] {
+            let found = check(|value| value.data.target.epoch = Epoch(epoch));
+            assert_eq!(
+                found,
+                Err(ValueFault::WrongTarget {
+                    expected: 5,
+                    found: epoch
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn s1_a_source_after_the_target_is_refused() {
+        let found = check(|value| value.data.source.epoch = Epoch(6));
+        assert_eq!(
+            found,
+            Err(ValueFault::SourceAfterTarget {
+                source_epoch: 6,
+                target_epoch: 5
+            })
+        );
+    }
+
+    #[test]
+    fn s1_another_slot_or_index_is_refused() {
+        let wrong_slot = Err(ValueFault::WrongSlot {
+            expected: 40,
+            found: 41,
+        });
+        assert_eq!(check(|value| value.data.slot = Slot(41)), wrong_slot);
+        assert_eq!(check(|value| value.duty.slot = Slot(41)), wrong_slot);
+        assert_eq!(
+            check(|value| value.data.index = CommitteeIndex(2)),
+            Err(ValueFault::IllegalIndex(2))
+        );
+    }
+
+    #[test]
+    fn s1_strangers_and_swapped_validators_are_refused() {
+        let stranger = PublicKeyBytes([8; 48]);
+        assert_eq!(
+            check(|value| value.duty.pubkey = stranger),
+            Err(ValueFault::WrongValidator(VALIDATOR))
+        );
+        let set = UnsignedSet::from([(stranger, UnsignedData::Attester(value()))]);
+        let found = check_value(DUTY, &set, &cluster(), &chain());
+        assert_eq!(found, Err(ValueFault::UnknownValidator(stranger)));
+        assert_eq!(
+            check_value(DUTY, &UnsignedSet::new(), &cluster(), &chain()),
+            Err(ValueFault::Empty)
+        );
+    }
+
+    #[test]
+    fn s1_an_impossible_committee_is_refused() {
+        let found = check(|value| value.duty.committee_index = CommitteeIndex(100_000));
+        assert_eq!(found, Err(ValueFault::ImpossiblePosition(VALIDATOR)));
+    }
+
+    #[test]
+    fn another_committee_position_than_our_beacon_nodes_withholds_the_vote_only() {
+        let mut other = value();
+        other.duty.validator_committee_index = 4;
+        let set = UnsignedSet::from([(VALIDATOR, UnsignedData::Attester(other))]);
+        assert_eq!(check_value(DUTY, &set, &cluster(), &chain()), Ok(()));
+        let known = Definitions::from([(VALIDATOR, value().duty)]);
+        assert_eq!(
+            check_positions(&set, &known),
+            Err(ValueFault::WrongPosition(VALIDATOR))
+        );
+        assert_eq!(check_positions(&set, &Definitions::new()), Ok(()));
+    }
+
+    #[test]
+    fn s11_a_fork_that_is_not_known_refuses_from_its_epoch() {
+        let mut config: BTreeMap<String, String> = chain().spec.to_config();
+        config.insert("GLOAS_FORK_VERSION".into(), "0x80000000".into());
+        for (epoch, refused) in [(5, true), (6, false)] {
+            config.insert("GLOAS_FORK_EPOCH".into(), epoch.to_string());
+            let chain = Chain {
+                spec: ChainSpec::from_config(&config).unwrap(),
+                ..chain()
+            };
+            let set = UnsignedSet::from([(VALIDATOR, UnsignedData::Attester(value()))]);
+            let expected = if refused {
+                Err(ValueFault::UnknownFork(epoch))
+            } else {
+                Ok(())
+            };
+            assert_eq!(check_value(DUTY, &set, &cluster(), &chain), expected);
+        }
+    }
+}

@@ -307,12 +307,6 @@ impl Life {
         };
         self.stages.agreed = Some(now);
         self.decision = Some((round, leader));
-        out.push(Output::Decided {
-            duty: self.duty,
-            round,
-            leader,
-            value: value.hash,
-        });
         self.fetch.retry_at = None;
         self.agree(&value.set, facts);
         self.advance(now, facts, out);
