@@ -27,6 +27,8 @@ pub enum Violation {
     BadSubmission(usize, Duty),
     /// The group signed two roots for one target.
     GroupTwoTargets(Epoch),
+    /// A paused honest node asked for signatures or let some go.
+    SignedPaused(usize, Duty),
     /// A node remembers more duties than its bound, or does not forget them.
     Unbounded(usize, usize),
     /// A duty ended twice on one node.
@@ -56,6 +58,9 @@ impl fmt::Display for Violation {
             }
             Violation::GroupTwoTargets(epoch) => {
                 write!(f, "the group signed two roots with target {epoch}")
+            }
+            Violation::SignedPaused(node, duty) => {
+                write!(f, "node {node} signed for {duty} although it was paused")
             }
             Violation::Unbounded(node, duties) => {
                 write!(f, "node {node} remembers {duties} duties")
@@ -109,6 +114,7 @@ enum Kind {
 #[derive(Debug, Default)]
 pub struct Checkers {
     decisions: BTreeMap<Duty, Hash>,
+    rounds: BTreeMap<Duty, BTreeMap<usize, u64>>,
     shares: BTreeMap<(usize, PublicKeyBytes), Signed>,
     groups: BTreeMap<PublicKeyBytes, Signed>,
     submitted: BTreeMap<(Slot, PublicKeyBytes), Timestamp>,
@@ -117,8 +123,9 @@ pub struct Checkers {
 }
 
 impl Checkers {
-    /// An honest node decided.
-    pub fn decided(&mut self, duty: Duty, value: Hash) {
+    /// An honest node decided in a round.
+    pub fn decided(&mut self, node: usize, duty: Duty, round: u64, value: Hash) {
+        self.rounds.entry(duty).or_default().insert(node, round);
         if value == [0; 32] {
             self.violations.push(Violation::NullDecided(duty));
         }
@@ -142,6 +149,11 @@ impl Checkers {
                 None => {}
             }
         }
+    }
+
+    /// A paused honest node asked for signatures or let some go.
+    pub fn signed_paused(&mut self, node: usize, duty: Duty) {
+        self.violations.push(Violation::SignedPaused(node, duty));
     }
 
     /// An honest node submitted.
@@ -211,6 +223,11 @@ impl Checkers {
     /// How many (slot, validator) pairs were submitted.
     pub fn submissions(&self) -> usize {
         self.submitted.len()
+    }
+
+    /// The rounds in which honest nodes decided, by duty and node.
+    pub fn rounds(&self) -> &BTreeMap<Duty, BTreeMap<usize, u64>> {
+        &self.rounds
     }
 
     /// What was found.

@@ -33,6 +33,8 @@ pub struct Machine {
     pub waking: Option<Timestamp>,
     /// Whether its vote log is complete.
     pub votes_known: bool,
+    /// Whether its operator has paused it; survives a restart.
+    pub paused: bool,
 }
 
 impl Machine {

@@ -103,11 +103,24 @@ pub struct Partition {
     pub end: Duration,
 }
 
+/// A while in which a node's operator has stopped all signing (S11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Which node.
+    pub node: usize,
+    /// From when, after genesis.
+    pub start: Duration,
+    /// Until when.
+    pub end: Duration,
+}
+
 /// What a liar does. Liars also do what honest nodes do, most of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// As leader, proposes different values to different peers and votes for all of them.
     Equivocate,
+    /// As leader, keeps two camps apart, each with its own value, and wins a node that restarts over to the other camp.
+    Divide,
     /// As leader, proposes a value nobody should sign.
     BadValue,
     /// As leader of a later round, proposes without justification.
@@ -155,6 +168,8 @@ pub struct Scenario {
     pub partitions: Vec<Partition>,
     /// Crashes during trouble.
     pub crashes: Vec<Crash>,
+    /// Pauses; none lasts beyond the trouble in a drawn scenario.
+    pub pauses: Vec<Pause>,
     /// Slow beacon nodes: node, from slot, to slot, delay.
     pub slow_beacons: Vec<(usize, u64, u64, Duration)>,
     /// Beacon nodes that see another head: node and probability in thousandths.
@@ -188,6 +203,7 @@ impl Scenario {
             offsets_ms: vec![0; nodes],
             partitions: vec![],
             crashes: vec![],
+            pauses: vec![],
             slow_beacons: vec![],
             disagreement: 0,
             reorg: false,
@@ -210,6 +226,7 @@ impl Scenario {
         scenario.draw_network(&mut dice);
         scenario.draw_liars(&mut dice);
         scenario.draw_crashes(&mut dice);
+        scenario.draw_pause(&mut dice);
         scenario
     }
 
@@ -222,7 +239,7 @@ impl Scenario {
         scenario.healed_slots = 2;
         scenario.delay = (Duration::from_millis(2), Duration::from_millis(120));
         let liar = dice.index(4);
-        scenario.liars = vec![(liar, Lie::Equivocate)];
+        scenario.liars = vec![(liar, Lie::Divide)];
         for slot in 1..scenario.troubled_slots {
             let node = (liar + 1 + dice.index(3)) % 4;
             let moment = CrashMoment::AfterVote {
@@ -305,7 +322,7 @@ impl Scenario {
         let faulty = flotilla_qbft::faulty(self.nodes);
         let lies = [
             Lie::Equivocate,
-            Lie::Equivocate,
+            Lie::Divide,
             Lie::BadValue,
             Lie::Usurp,
             Lie::Null,
@@ -352,7 +369,16 @@ impl Scenario {
         }
     }
 
-    /// Whether `node` is a liar.
+    fn draw_pause(&mut self, dice: &mut Dice) {
+        if dice.permille(250) {
+            let start = dice.between(Duration::ZERO, self.heals_at());
+            let end = (start + dice.between(Duration::ZERO, self.slot * 4)).min(self.heals_at());
+            let node = dice.index(self.nodes);
+            self.pauses.push(Pause { node, start, end });
+        }
+    }
+
+    /// What `node` lies about, if it is a liar.
     pub fn lie(&self, node: usize) -> Option<Lie> {
         self.liars
             .iter()

@@ -24,11 +24,15 @@ use crate::beacon::{self, Beacons};
 use crate::checkers::{Checkers, Violation};
 use crate::dice::Dice;
 use crate::disk::{Commit, Disk};
-use crate::liar;
 use crate::links::Links;
 use crate::machine::Machine;
-use crate::scenario::{CrashKind, CrashMoment, Lie, Scenario};
+use crate::scenario::{CrashKind, CrashMoment, Lie, Pause, Scenario};
 use crate::scheme::Scheme;
+
+mod lies;
+mod text;
+
+use text::{describe_input, short};
 
 /// Genesis of every simulated chain, in seconds since the Unix epoch.
 const GENESIS: u64 = 1_700_000_000;
@@ -36,10 +40,6 @@ const GENESIS: u64 = 1_700_000_000;
 const EARLY: Duration = Duration::from_secs(1);
 /// More events than any run needs; a run that reaches it has a loop.
 const EVENT_LIMIT: u64 = 20_000_000;
-/// Messages of others that an equivocating liar repeats.
-const OVERHEARD: usize = 6;
-/// Messages a replaying liar remembers.
-const REPLAY_LIMIT: usize = 200;
 /// A duty must be submitted this long after its due point once the cluster has healed: the leaders of a few rounds may be liars.
 const HEALED_LIMIT: Duration = Duration::from_secs(10);
 
@@ -78,6 +78,8 @@ enum Event {
     Crash(usize),
     /// A node starts.
     Start(usize),
+    /// A node's operator stops all signing, or allows it again.
+    Pause { node: usize, paused: bool },
 }
 
 #[derive(Debug)]
@@ -121,6 +123,8 @@ pub struct Report {
     pub simulated: Duration,
     /// (slot, validator) pairs that were submitted.
     pub submissions: usize,
+    /// The rounds in which honest nodes decided, by duty and node.
+    pub rounds: BTreeMap<Duty, BTreeMap<usize, u64>>,
     /// Hash over the log of all events, equal for equal runs.
     pub fingerprint: [u8; 32],
 }
@@ -140,9 +144,9 @@ pub struct World {
     now: Timestamp,
     events: u64,
     crashed: BTreeSet<usize>,
-    /// What an equivocating leader has made of its values: the honest one's hash, and the other one.
+    /// The second value that a lying leader has made up for a duty.
     doubles: BTreeMap<(usize, Duty), Value>,
-    heard: VecDeque<(usize, Packet)>,
+    heard: VecDeque<Packet>,
     digest: Sha256,
     log: Option<String>,
 }
@@ -193,6 +197,7 @@ impl World {
                 offset: scenario.offsets_ms[node] * 1_000_000,
                 waking: None,
                 votes_known: true,
+                paused: false,
             })
             .collect();
         let beacons = Beacons::new(Arc::clone(&chain), validators, &scenario, dice.fork());
@@ -229,6 +234,11 @@ impl World {
                 self.schedule(EARLY + at, Event::Crash(index));
             }
         }
+        for Pause { node, start, end } in self.scenario.pauses.clone() {
+            for (at, paused) in [(start, true), (end, false)] {
+                self.schedule(EARLY + at, Event::Pause { node, paused });
+            }
+        }
     }
 
     /// Runs to the end and tells what was found.
@@ -253,6 +263,7 @@ impl World {
             events: self.events,
             simulated: self.scenario.ends_at(),
             submissions: self.checkers.submissions(),
+            rounds: self.checkers.rounds().clone(),
             fingerprint: self.digest.finalize().into(),
         };
         (report, self.log)
@@ -339,6 +350,10 @@ impl World {
             }
             Event::Crash(index) => self.crash(index),
             Event::Start(node) => self.start(node),
+            Event::Pause { node, paused } => {
+                self.machines[node].paused = paused;
+                self.step(node, Input::Pause(paused));
+            }
         }
     }
 
@@ -350,6 +365,9 @@ impl World {
             .fault
             .filter(|_| self.scenario.lie(node).is_none());
         self.machines[node].start(self.now, &chain, fault);
+        if self.machines[node].paused {
+            self.step(node, Input::Pause(true));
+        }
         self.step(node, Input::Wake);
     }
 
@@ -412,8 +430,11 @@ impl World {
                     .map(|set| Input::Partials { from, set })
             }
         };
-        if matches!(self.scenario.lie(to), Some(Lie::Replay | Lie::Equivocate)) {
-            self.remember(from, packet);
+        if let Ok(Input::Consensus(message)) = &input {
+            self.pass_on(to, from, message.duty, &packet);
+        }
+        if self.scenario.lie(to) == Some(Lie::Replay) {
+            self.remember(packet);
         }
         match input {
             Ok(input) => self.step(to, input),
@@ -470,6 +491,12 @@ impl World {
     }
 
     fn perform(&mut self, node: usize, output: Output) {
+        if let Output::Sign { duty, .. } | Output::SendPartials(PartialSet { duty, .. }) = &output
+            && self.machines[node].paused
+            && self.honest(node)
+        {
+            self.checkers.signed_paused(node, *duty);
+        }
         match output {
             Output::FetchDuties(epoch) => self.fetch_duties(node, epoch),
             Output::Fetch { duty, attesters } => self.fetch(node, duty, &attesters),
@@ -543,7 +570,7 @@ impl World {
                     )
                 });
                 if self.honest(node) {
-                    self.checkers.decided(duty, value);
+                    self.checkers.decided(node, duty, round, value);
                 }
                 self.usurp_after_decision(node, duty, round);
             }
@@ -705,55 +732,6 @@ impl World {
             .collect()
     }
 
-    fn send_consensus(&mut self, node: usize, to: Recipients, draft: ConsensusDraft) {
-        let kind = draft.draft.kind;
-        let (duty, round) = (draft.duty, draft.draft.round);
-        self.note(|line| _ = write!(line, "say        n{node} {duty} {kind:?} round {round}"));
-        let Some(lie) = self.scenario.lie(node) else {
-            return self.send_honestly(node, to, draft);
-        };
-        match (lie, kind) {
-            (Lie::Silent, _) => self.deliver_to_self(node, draft),
-            (
-                Lie::Equivocate,
-                MessageKind::PrePrepare | MessageKind::Prepare | MessageKind::Commit,
-            ) => {
-                self.equivocate(node, draft);
-            }
-            (Lie::BadValue, MessageKind::PrePrepare) => {
-                let set = liar::bad_value(&draft.values[0].set, &mut self.dice);
-                let value = self.machines[node].codec.value(set);
-                self.say(
-                    node,
-                    &liar::draft_for(&draft, kind, round, Some(value)),
-                    &self.peers(node),
-                );
-            }
-            (Lie::Null, MessageKind::PrePrepare) => {
-                for kind in [
-                    MessageKind::PrePrepare,
-                    MessageKind::Prepare,
-                    MessageKind::Commit,
-                ] {
-                    self.say(
-                        node,
-                        &liar::draft_for(&draft, kind, round, None),
-                        &self.peers(node),
-                    );
-                }
-            }
-            (Lie::Usurp, MessageKind::Commit) => {
-                self.usurp(node, &draft);
-                self.send_honestly(node, to, draft);
-            }
-            (Lie::Replay, _) => {
-                self.replay(node);
-                self.send_honestly(node, to, draft);
-            }
-            _ => self.send_honestly(node, to, draft),
-        }
-    }
-
     /// As `node` should: sign, log, send, hear oneself.
     fn send_honestly(&mut self, node: usize, to: Recipients, draft: ConsensusDraft) {
         let (duty, kind) = (draft.duty, draft.draft.kind);
@@ -786,273 +764,4 @@ impl World {
             self.crash(index);
         }
     }
-
-    fn deliver_to_self(&mut self, node: usize, draft: ConsensusDraft) {
-        let machine = &self.machines[node];
-        let sealed = machine
-            .codec
-            .seal(draft, machine.cluster.me, &machine.key)
-            .expect("own drafts can be sealed");
-        self.answer(node, Duration::ZERO, Input::Consensus(sealed.message));
-    }
-
-    /// Signs a liar's draft and sends it to some.
-    fn say(&mut self, node: usize, draft: &ConsensusDraft, to: &[usize]) {
-        let machine = &self.machines[node];
-        let Ok(sealed) = machine
-            .codec
-            .seal(draft.clone(), machine.cluster.me, &machine.key)
-        else {
-            return;
-        };
-        let packet = Packet::Consensus(sealed.bytes);
-        for &peer in to {
-            self.send(node, peer, &packet);
-        }
-    }
-
-    /// Different values to different peers, votes for all of them, again and again.
-    fn equivocate(&mut self, node: usize, draft: ConsensusDraft) {
-        let (duty, kind, round) = (draft.duty, draft.draft.kind, draft.draft.round);
-        let Some(honest) = draft.values.first() else {
-            return self.deliver_to_self(node, draft);
-        };
-        if !self.doubles.contains_key(&(node, duty)) {
-            let other = liar::other_value(&self.beacons, &honest.set);
-            let other = self.machines[node].codec.value(other);
-            self.doubles.insert((node, duty), other);
-        }
-        let other = self.doubles[&(node, duty)].clone();
-        let double = liar::draft_for(&draft, kind, round, Some(other.clone()));
-        let mut peers = self.peers(node);
-        if kind == MessageKind::PrePrepare {
-            let split = 1 + self.dice.index(peers.len() - 1);
-            for _ in 0..peers.len() {
-                let (a, b) = (self.dice.index(peers.len()), self.dice.index(peers.len()));
-                peers.swap(a, b);
-            }
-            let (first, second) = peers.split_at(split);
-            self.say(node, &draft, first);
-            self.say(node, &double, second);
-            self.repeat(node, &draft, &double);
-            for kind in [MessageKind::Prepare, MessageKind::Commit] {
-                let votes = liar::draft_for(&draft, kind, round, Some(other.clone()));
-                self.say(node, &votes, &peers);
-                self.repeat(node, &votes, &votes);
-            }
-        } else {
-            self.say(node, &draft, &peers);
-            self.say(node, &double, &peers);
-            self.repeat(node, &draft, &double);
-        }
-        self.deliver_to_self(node, draft);
-    }
-
-    /// Says both things again a few times, to anyone, so that who forgot the first hears the second.
-    fn repeat(&mut self, node: usize, first: &ConsensusDraft, second: &ConsensusDraft) {
-        let machine = &self.machines[node];
-        let seal = |draft: &ConsensusDraft| {
-            machine
-                .codec
-                .seal(draft.clone(), machine.cluster.me, &machine.key)
-                .ok()
-        };
-        let sealed: Vec<_> = [first, second].into_iter().filter_map(seal).collect();
-        // What others have said is repeated too: whoever has lost it hears it again.
-        let overheard: Vec<Packet> = self
-            .heard
-            .iter()
-            .rev()
-            .take(OVERHEARD)
-            .map(|(_, packet)| packet.clone())
-            .collect();
-        for repetition in 1..=4u32 {
-            for peer in self.peers(node) {
-                for packet in overheard
-                    .iter()
-                    .filter(|packet| matches!(packet, Packet::Consensus(_)))
-                    .cloned()
-                {
-                    let after = Duration::from_millis(70) * repetition;
-                    self.schedule(
-                        after,
-                        Event::Deliver {
-                            from: node,
-                            to: peer,
-                            packet,
-                        },
-                    );
-                }
-                let Some(chosen) = sealed.get(self.dice.index(sealed.len())) else {
-                    return;
-                };
-                let packet = Packet::Consensus(chosen.bytes.clone());
-                self.schedule(
-                    Duration::from_millis(60) * repetition,
-                    Event::Deliver {
-                        from: node,
-                        to: peer,
-                        packet,
-                    },
-                );
-            }
-        }
-    }
-
-    /// Proposes in a later round that it leads, with nothing to show for it.
-    fn usurp(&mut self, node: usize, draft: &ConsensusDraft) {
-        let Some(honest) = draft.values.first() else {
-            return;
-        };
-        let other = liar::other_value(&self.beacons, &honest.set);
-        let other = self.machines[node].codec.value(other);
-        self.doubles.insert((node, draft.duty), other.clone());
-        let nodes = self.scenario.nodes as u64;
-        let first = draft.draft.round + 1;
-        let leads = |round: u64| {
-            (draft.duty.slot.0 + draft.duty.kind.wire() as u64 + round) % nodes == node as u64
-        };
-        let Some(round) = (first..first + nodes).find(|&round| leads(round)) else {
-            return;
-        };
-        for kind in [
-            MessageKind::PrePrepare,
-            MessageKind::Prepare,
-            MessageKind::Commit,
-        ] {
-            self.say(
-                node,
-                &liar::draft_for(draft, kind, round, Some(other.clone())),
-                &self.peers(node),
-            );
-        }
-    }
-
-    fn usurp_after_decision(&mut self, node: usize, duty: Duty, round: u64) {
-        if self.scenario.lie(node) == Some(Lie::Usurp)
-            && let Some(value) = self.doubles.get(&(node, duty)).cloned()
-        {
-            let draft = flotilla_qbft::Draft {
-                kind: MessageKind::Commit,
-                round,
-                value: Some(value.hash),
-                prepared_round: 0,
-                prepared_value: None,
-            };
-            self.usurp(
-                node,
-                &ConsensusDraft {
-                    duty,
-                    draft,
-                    justification: vec![],
-                    values: vec![value],
-                },
-            );
-        }
-    }
-
-    fn remember(&mut self, from: usize, packet: Packet) {
-        self.heard.push_back((from, packet));
-        if self.heard.len() > REPLAY_LIMIT {
-            self.heard.pop_front();
-        }
-    }
-
-    fn replay(&mut self, node: usize) {
-        for _ in 0..3 {
-            if self.heard.is_empty() {
-                return;
-            }
-            let (_, packet) = self.heard[self.dice.index(self.heard.len())].clone();
-            let peers = self.peers(node);
-            let to = peers[self.dice.index(peers.len())];
-            self.send(node, to, &packet);
-        }
-    }
-
-    fn send_partials(&mut self, node: usize, mut set: PartialSet) {
-        match self.scenario.lie(node) {
-            None => self.checkers.released(node, &set),
-            Some(Lie::Silent) => return,
-            Some(Lie::WrongRoot) => {
-                let (scheme, chain) = (&self.scheme, &self.chain);
-                let share = set.share;
-                liar::spoil(
-                    &mut set,
-                    &self.beacons,
-                    &mut self.dice,
-                    |validator, partial| {
-                        partial.signing_root = partial.data.signing_root(chain);
-                        let signature = scheme.sign(validator, share, partial.signing_root);
-                        partial.data = partial.data.clone().with_signature(signature);
-                    },
-                );
-            }
-            Some(_) => {}
-        }
-        self.note(|line| {
-            _ = write!(
-                line,
-                "sign       n{node} {} {} validators",
-                set.duty,
-                set.items.len()
-            )
-        });
-        let packet = Packet::Partials(Bytes::from(signatures::encode(&set)));
-        for peer in self.peers(node) {
-            self.send(node, peer, &packet);
-        }
-    }
-}
-
-fn short(hash: &[u8; 32]) -> String {
-    hash[..4].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn describe_input(line: &mut String, node: usize, input: &Input) {
-    let _ = match input {
-        Input::Wake => write!(line, "wake       n{node}"),
-        Input::Duties {
-            epoch, attesters, ..
-        } => write!(
-            line,
-            "duties     n{node} epoch {epoch}: {}",
-            attesters.len()
-        ),
-        Input::Head { epoch, .. } => write!(line, "head       n{node} epoch {epoch}"),
-        Input::DutiesFailed { epoch, .. } => write!(line, "no duties  n{node} epoch {epoch}"),
-        Input::Fetched { duty, result } => {
-            write!(line, "fetched    n{node} {duty} {}", result.is_ok())
-        }
-        Input::Consensus(message) => {
-            let said = &message.message;
-            let value = said.value.as_ref().map(short).unwrap_or_default();
-            write!(
-                line,
-                "hear       n{node} {} {:?} from n{} round {} {value}",
-                message.duty, said.kind, said.source, said.round
-            )
-        }
-        Input::Partials { from, set } => {
-            write!(line, "partials   n{node} {} from n{}", set.duty, from.get())
-        }
-        Input::Recorded { duty, results } => {
-            let refused = results.iter().filter(|(_, result)| result.is_err()).count();
-            write!(line, "recorded   n{node} {duty} {refused} refused")
-        }
-        Input::Signed { duty, .. } => write!(line, "signed     n{node} {duty}"),
-        Input::Checked {
-            duty, good, bad, ..
-        } => {
-            write!(
-                line,
-                "checked    n{node} {duty} {} good {} bad",
-                good.len(),
-                bad.len()
-            )
-        }
-        Input::Combined { duty, .. } => write!(line, "combined   n{node} {duty}"),
-        Input::Submitted { duty, .. } => write!(line, "submitted  n{node} {duty}"),
-        Input::Pause(paused) => write!(line, "pause      n{node} {paused}"),
-    };
 }
