@@ -31,16 +31,6 @@ pub enum CombineError {
         /// Lock hash of this folder.
         found: String,
     },
-    /// A folder has more keys than the lock has validators.
-    #[error("folder {folder} has {found} keys, the lock has {validators} validators")]
-    TooManyKeys {
-        /// Position of the folder, from 0.
-        folder: usize,
-        /// Keys in it.
-        found: usize,
-        /// Validators in the lock.
-        validators: usize,
-    },
     /// Too few shares of a validator.
     #[error(
         "validator {validator} has {found} of the {threshold} shares it needs; missing are the shares {missing}"
@@ -52,16 +42,16 @@ pub enum CombineError {
         found: usize,
         /// Shares needed.
         threshold: usize,
-        /// Share numbers that no folder has.
+        /// Share numbers that no folder has, from 1, each with the name its folder has after `create cluster`.
         missing: String,
     },
-    /// A key is not a share of the validator its position says.
-    #[error("key {validator} of folder {folder} is no share of validator {validator}")]
+    /// A key is no share of any validator.
+    #[error("key {position} of folder {folder} is no share of any validator in the lock")]
     UnknownShare {
         /// Position of the folder, from 0.
         folder: usize,
-        /// Validator index.
-        validator: usize,
+        /// Position of the key in it, from 0.
+        position: usize,
     },
     /// Shares that do not recombine.
     #[error("validator {validator}: {error}")]
@@ -104,57 +94,59 @@ pub fn check_same_cluster(locks: &[Lock]) -> Result<(), CombineError> {
     }
 }
 
-/// The whole keys, in validator order. Each folder is one operator's secrets in validator order; it
-/// may end early, then the keys end with the longest.
+/// The whole keys, in validator order. Each folder is one operator's secrets in any order: whose they are is found by their
+/// public keys. The keys end with the last validator that any folder has a share of.
 ///
 /// # Errors
-/// A secret that is not a share of its validator, too few of them, or a wrong result.
+/// A secret that is no share of the cluster, too few shares of a validator, or a wrong result.
 pub fn secrets(lock: &Lock, folders: &[Vec<SecretKey>]) -> Result<Vec<SecretKey>, CombineError> {
-    let validators = lock.validators.len();
-    if let Some(folder) = folders.iter().position(|keys| keys.len() > validators) {
-        return Err(CombineError::TooManyKeys {
-            folder,
-            found: folders[folder].len(),
-            validators,
-        });
+    let places = places(lock);
+    let mut found: BTreeMap<usize, BTreeMap<ShareIndex, &SecretKey>> = BTreeMap::new();
+    for (folder, keys) in folders.iter().enumerate() {
+        for (position, key) in keys.iter().enumerate() {
+            let public_key = PublicKeyBytes(key.public_key().to_bytes());
+            let (validator, share) = *places
+                .get(&public_key)
+                .ok_or(CombineError::UnknownShare { folder, position })?;
+            // The same folder twice counts once.
+            found.entry(validator).or_default().insert(share, key);
+        }
     }
-    let count = folders
-        .iter()
-        .map(Vec::len)
-        .max()
-        .ok_or(CombineError::Empty)?;
-    lock.validators[..count]
-        .iter()
-        .enumerate()
-        .map(|(index, validator)| secret(lock.threshold(), index, validator, folders))
+    let (last, _) = found.last_key_value().ok_or(CombineError::Empty)?;
+    let none = BTreeMap::new();
+    (0..=*last)
+        .map(|index| secret(lock, index, found.get(&index).unwrap_or(&none)))
+        .collect()
+}
+
+/// Which validator and share each public share is.
+fn places(lock: &Lock) -> BTreeMap<PublicKeyBytes, (usize, ShareIndex)> {
+    let validators = lock.validators.iter().enumerate();
+    validators
+        .flat_map(|(index, validator)| {
+            let shares = validator.public_shares.iter().zip(1..);
+            shares.filter_map(move |(public, number)| {
+                Some((*public, (index, ShareIndex::new(number)?)))
+            })
+        })
         .collect()
 }
 
 fn secret(
-    threshold: usize,
+    lock: &Lock,
     index: usize,
-    validator: &DistributedValidator,
-    folders: &[Vec<SecretKey>],
+    shares: &BTreeMap<ShareIndex, &SecretKey>,
 ) -> Result<SecretKey, CombineError> {
-    let mut shares = BTreeMap::new();
-    for (folder, keys) in folders.iter().enumerate() {
-        if let Some(key) = keys.get(index) {
-            let share = share_index(validator, key).ok_or(CombineError::UnknownShare {
-                folder,
-                validator: index,
-            })?;
-            shares.insert(share, key); // The same folder twice counts once.
-        }
-    }
+    let (validator, threshold) = (&lock.validators[index], lock.threshold());
     if shares.len() < threshold {
         return Err(CombineError::TooFewShares {
             validator: index,
             found: shares.len(),
             threshold,
-            missing: missing_shares(validator, &shares),
+            missing: missing_shares(validator, shares),
         });
     }
-    let shares: Vec<_> = shares.into_iter().collect();
+    let shares: Vec<_> = shares.iter().map(|(share, key)| (*share, *key)).collect();
     let secret = recombine_secret(&shares).map_err(|error| CombineError::Recombine {
         validator: index,
         error,
@@ -170,15 +162,6 @@ fn secret(
     Ok(secret)
 }
 
-fn share_index(validator: &DistributedValidator, key: &SecretKey) -> Option<ShareIndex> {
-    let public_key = key.public_key().to_bytes();
-    let position = validator
-        .public_shares
-        .iter()
-        .position(|share| share.0 == public_key)?;
-    ShareIndex::new(position as u64 + 1)
-}
-
 fn missing_shares(
     validator: &DistributedValidator,
     found: &BTreeMap<ShareIndex, &SecretKey>,
@@ -186,7 +169,7 @@ fn missing_shares(
     let numbers = (1..=validator.public_shares.len() as u64).filter_map(ShareIndex::new);
     numbers
         .filter(|share| !found.contains_key(share))
-        .map(|share| share.to_string())
+        .map(|share| format!("{share} (node{})", share.peer()))
         .collect::<Vec<_>>()
         .join(", ")
 }

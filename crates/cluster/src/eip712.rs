@@ -3,8 +3,8 @@
 
 use crate::address::{Address, keccak};
 
-/// Hash of the terms that a publisher of a definition accepts.
-const TERMS_HASH: &str = "0xd33721644e8f3afab1495a74abe3523cec12d48b8da6cb760972492ca3f1a273";
+/// Hash of the terms that a publisher of a definition accepts, as requests name it.
+pub const TERMS_HASH: &str = "0xd33721644e8f3afab1495a74abe3523cec12d48b8da6cb760972492ca3f1a273";
 
 /// A message of the cluster protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,7 +68,7 @@ pub use definition::{
     default_threshold, random_uuid,
 };
 pub use eip712::{
-    ContractWallet, TypedMessage, contract_accepts, contract_call_data, terms_digest,
+    ContractWallet, TERMS_HASH, TypedMessage, contract_accepts, contract_call_data, terms_digest,
 };
 pub use enr::{Enr, EnrError};
 pub use hashing::HashError;

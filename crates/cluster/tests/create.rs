@@ -289,7 +289,7 @@ fn too_few_folders_say_which_shares_are_missing() {
     let error = combine::secrets(&created.lock, &[folder(1), folder(3), folder(3)]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "validator 0 has 2 of the 3 shares it needs; missing are the shares 1, 3"
+        "validator 0 has 2 of the 3 shares it needs; missing are the shares 1 (node0), 3 (node2)"
     );
     assert_eq!(
         combine::secrets(&created.lock, &[]).unwrap_err(),
@@ -300,7 +300,7 @@ fn too_few_folders_say_which_shares_are_missing() {
         swapped,
         combine::CombineError::UnknownShare {
             folder: 1,
-            validator: 0
+            position: 0
         }
     );
 }

@@ -10,7 +10,7 @@ pub mod folder;
 mod json;
 mod password;
 
-use flotilla_crypto::SecretKey;
+use flotilla_crypto::{IdentityKey, SecretKey};
 use rand::CryptoRng;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -44,7 +44,7 @@ pub enum DecryptError {
     WrongPassword,
     /// The password fits, but what it opens is not a secret key.
     #[error(
-        "the password is right, but the content is not a BLS secret key: damaged before it was encrypted"
+        "the password is right, but the content is not a secret key of the expected kind: damaged before it was encrypted"
     )]
     NotASecretKey,
 }
@@ -101,8 +101,38 @@ impl Keystore {
         cost: Cost,
         randomness: &KeystoreRandomness,
     ) -> Self {
+        Self {
+            public_key: hex::encode(secret.public_key().to_bytes()),
+            path: "m/12381/3600/0/0/0".to_owned(),
+            ..Self::seal(&secret.to_bytes(), password, cost, randomness)
+        }
+    }
+
+    /// Encrypts an operator's identity key. EIP-2335 leaves the meaning of the 32 bytes open; the public key is the
+    /// compressed secp256k1 point, and the description tells people what the file is.
+    pub fn encrypt_identity(
+        key: &IdentityKey,
+        password: &str,
+        cost: Cost,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let randomness = KeystoreRandomness::draw(rng);
+        Self {
+            public_key: hex::encode(key.public().to_compressed()),
+            description: "operator identity (secp256k1)".to_owned(),
+            ..Self::seal(&key.to_bytes(), password, cost, &randomness)
+        }
+    }
+
+    /// The secret bytes under the password; all that describes them is left empty.
+    fn seal(
+        secret: &[u8; 32],
+        password: &str,
+        cost: Cost,
+        randomness: &KeystoreRandomness,
+    ) -> Self {
         let key = cost.derive(&password::normalise(password), &randomness.salt);
-        let mut ciphertext = *secret.to_bytes();
+        let mut ciphertext = *secret;
         cipher::apply(&key, &randomness.iv, &mut ciphertext);
         Self {
             cost,
@@ -110,8 +140,8 @@ impl Keystore {
             iv: randomness.iv,
             checksum: cipher::checksum(&key, &ciphertext),
             ciphertext,
-            public_key: hex::encode(secret.public_key().to_bytes()),
-            path: "m/12381/3600/0/0/0".to_owned(),
+            public_key: String::new(),
+            path: String::new(),
             uuid: uuid_text(&randomness.uuid),
             description: String::new(),
         }
@@ -122,13 +152,27 @@ impl Keystore {
     /// # Errors
     /// [`DecryptError`].
     pub fn decrypt(&self, password: &str) -> Result<SecretKey, DecryptError> {
+        let secret = self.open(password)?;
+        SecretKey::from_bytes(&secret).map_err(|_| DecryptError::NotASecretKey)
+    }
+
+    /// The identity key in a keystore made by [`encrypt_identity`](Self::encrypt_identity).
+    ///
+    /// # Errors
+    /// [`DecryptError`].
+    pub fn decrypt_identity(&self, password: &str) -> Result<IdentityKey, DecryptError> {
+        let secret = self.open(password)?;
+        IdentityKey::from_bytes(&secret).map_err(|_| DecryptError::NotASecretKey)
+    }
+
+    fn open(&self, password: &str) -> Result<Zeroizing<[u8; 32]>, DecryptError> {
         let key = self.cost.derive(&password::normalise(password), &self.salt);
         if !cipher::matches(&cipher::checksum(&key, &self.ciphertext), &self.checksum) {
             return Err(DecryptError::WrongPassword);
         }
         let mut secret = Zeroizing::new(self.ciphertext);
         cipher::apply(&key, &self.iv, &mut secret);
-        SecretKey::from_bytes(&secret).map_err(|_| DecryptError::NotASecretKey)
+        Ok(secret)
     }
 
     /// The work and memory that encrypting or decrypting takes.
@@ -191,6 +235,23 @@ mod tests {
         let read = Keystore::parse(keystore.to_json().as_bytes()).unwrap();
         assert_eq!(read.cost(), cost);
         assert_eq!(read.decrypt("p").unwrap().to_bytes(), secret.to_bytes());
+    }
+
+    #[test]
+    fn an_identity_key_is_kept_under_a_password_too() {
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let key = IdentityKey::generate(&mut rng);
+        let keystore = Keystore::encrypt_identity(&key, "p", Cost::INSECURE, &mut rng);
+        let read = Keystore::parse(keystore.to_json().as_bytes()).unwrap();
+        assert_eq!(read.decrypt_identity("p").unwrap().to_hex(), key.to_hex());
+        assert_eq!(
+            read.decrypt_identity("q").unwrap_err(),
+            DecryptError::WrongPassword
+        );
+        assert_eq!(
+            read.public_key_text(),
+            hex::encode(key.public().to_compressed())
+        );
     }
 
     #[test]
