@@ -12,6 +12,7 @@
 //! | [`votes`] | the log of own votes that survives a crash |
 //! | [`workers`], [`signer`] | threads for signing, checking and combining |
 //! | [`folder`], [`lock`] | the data folder and its process lock |
+//! | [`remote`] | single requests to services outside: a definition's URL, execution clients, key managers |
 //! | [`clock`] | wall time that moves like monotonic time |
 //! | [`telemetry`], [`monitoring`] | logs and metrics drawn from outcomes, and the HTTP server that shows them |
 
@@ -22,6 +23,7 @@ mod duties;
 pub mod folder;
 pub mod lock;
 pub mod monitoring;
+pub mod remote;
 mod run;
 mod shell;
 pub mod signer;
