@@ -17,11 +17,11 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 use crate::clock::Clock;
-use crate::lock::FolderLock;
 use crate::monitoring::{
     BeaconState, ClusterStatus, PeerStatus, Readiness, ReadyCheck, ReadyFacts, SlashingStatus,
     Status,
 };
+use crate::run::Held;
 use crate::shell::Parts;
 use crate::slashing::OpenReport;
 use crate::telemetry;
@@ -47,7 +47,7 @@ pub(crate) struct Cluster {
     pub started_ms: u64,
     pub heard: Heard,
     /// Kept until the cluster has stopped.
-    pub _guard: FolderLock,
+    pub _held: Held,
 }
 
 /// Once a slot: the beacon node's state, the database's heartbeat, metrics, readiness and status.

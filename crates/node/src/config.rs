@@ -11,7 +11,7 @@ use flotilla_beacon::client::Url;
 use flotilla_cluster::Network;
 use flotilla_p2p::Multiaddr;
 
-use crate::folder::Paths;
+use crate::folder::{IdentityPassword, Paths};
 use crate::slashing::SignerKind;
 
 /// A node: what its clusters share, and the clusters.
@@ -33,6 +33,8 @@ pub struct Config {
     pub custom_network: Option<Network>,
     /// Take a lock whose hashes or signatures do not verify, with a warning.
     pub no_verify: bool,
+    /// JSON-RPC address of an execution client that is asked about signatures of contract wallets (ERC-1271).
+    pub execution_client: Option<String>,
     /// Shown to peers and in metrics; at most 32 bytes.
     pub nickname: String,
 }
@@ -42,6 +44,10 @@ pub struct Config {
 pub struct ClusterConfig {
     /// Its files.
     pub paths: Paths,
+    /// Opens the identity key if it is encrypted.
+    pub identity_password: IdentityPassword,
+    /// Mark the identity key as used with Charon's time-stamped file, and respect the mark of others.
+    pub key_file_lock: bool,
     /// One file with the password of all keystores, instead of a file beside each.
     pub password_file: Option<PathBuf>,
     /// Who makes this node's partial signatures (S7).

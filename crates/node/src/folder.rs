@@ -4,18 +4,30 @@
 //! command wants is `cli`'s.
 
 mod files;
+mod identity;
+mod inspect;
+mod key_file_lock;
 mod keystores;
+mod parallel;
+mod staging;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use flotilla_cluster::{Finding, LoadError, LoadOptions, Loaded, Lock, MatchError, PeerError};
+use flotilla_cluster::{
+    DecryptError, Finding, LoadError, LoadOptions, Loaded, Lock, MatchError, ParseError, PeerError,
+};
 use flotilla_crypto::{IdentityError, IdentityKey, SecretKey, ShareIndex};
 use flotilla_types::{PeerIndex, PublicKeyBytes};
 
-pub use files::{Overwrite, WriteError, write_atomic};
-pub use keystores::{KeystoreError, Passwords};
+pub use files::{Overwrite, WriteError, read, write_atomic};
+pub use identity::{IdentityPassword, encrypted_identity_path, read_identity};
+pub use inspect::{FileFinding, Inspected, Inspection, inspect};
+pub use key_file_lock::{KeyFileLock, KeyFileLockError};
+pub use keystores::{KeystoreError, Opened, Passwords, open, open_in_sequence, open_recursively};
+pub use parallel::Progress;
+pub use staging::{Staging, seal};
 
 /// Where a node's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +88,39 @@ pub enum FolderError {
         path: PathBuf,
         /// Why.
         source: IdentityError,
+    },
+    /// The identity key is encrypted, and this does not open it.
+    #[error("{path}: {source}", path = path.display())]
+    EncryptedIdentity {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: DecryptError,
+    },
+    /// The file of the encrypted identity key is no keystore.
+    #[error("{path}: {source}", path = path.display())]
+    IdentityKeystore {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ParseError,
+    },
+    /// The identity key is encrypted, and there is no password.
+    #[error(
+        "{path} is encrypted; give its password with --private-key-password-file or in FLOTILLA_PRIVATE_KEY_PASSWORD",
+        path = path.display()
+    )]
+    IdentityPassword {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are two identity keys.
+    #[error("both {plain} and {encrypted} exist; move away the one that is not this operator's", plain = plain.display(), encrypted = encrypted.display())]
+    TwoIdentities {
+        /// The one as it is.
+        plain: PathBuf,
+        /// The one under a password.
+        encrypted: PathBuf,
     },
     /// The lock does not hold.
     #[error("{path}: {source}", path = path.display())]
@@ -171,8 +216,12 @@ pub struct Shares {
 
 impl Folder {
     /// Reads identity and lock, and finds our place in the cluster.
-    pub fn open(paths: Paths, options: &LoadOptions<'_>) -> Result<Self, FolderError> {
-        let identity = read_identity(&paths.identity)?;
+    pub fn open(
+        paths: Paths,
+        password: &IdentityPassword,
+        options: &LoadOptions<'_>,
+    ) -> Result<Self, FolderError> {
+        let identity = read_identity(&paths.identity, password)?;
         let lock_bytes = files::read(
             &paths.lock,
             "copy the cluster-lock.json of your cluster there, or make one with `create cluster` or `dkg`",
@@ -211,7 +260,7 @@ impl Folder {
 
     /// Opens the keystores and matches them with the lock. Takes seconds: run it on a thread of its own.
     pub fn shares(&self, passwords: &Passwords) -> Result<Shares, FolderError> {
-        let keystores = keystores::open(&self.paths.keystores, passwords)?;
+        let keystores = keystores::open(&self.paths.keystores, passwords, &|_, _| ())?;
         let mut warnings = keystores.warnings;
         let (paths, secrets): (Vec<_>, Vec<_>) = keystores.secrets.into_iter().unzip();
         let matched = flotilla_cluster::match_shares(
@@ -250,15 +299,6 @@ impl Folder {
         };
         paths.get(position).unwrap_or(&self.paths.keystores).clone()
     }
-}
-
-/// Reads an operator's identity key.
-pub fn read_identity(path: &Path) -> Result<IdentityKey, FolderError> {
-    let text = files::read_secret(path, "make one with `create enr`, or copy yours there")?;
-    IdentityKey::from_hex(&text).map_err(|source| FolderError::Identity {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// The file in the data folder whose presence stops all signing (S11).

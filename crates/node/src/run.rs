@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flotilla_beacon::client::{BeaconNode, ConfigError, Observer, Request, Timeouts};
-use flotilla_cluster::{LoadOptions, Networks, VerifyOptions};
+use flotilla_cluster::{ContractWallet, LoadOptions, Networks, RENEWAL_PERIOD, VerifyOptions};
 use flotilla_duty::{self as duty, Engine, Faults};
 use flotilla_p2p::{self as p2p, Network};
 use flotilla_types::{Chain, ForkVersion, PublicKeyBytes, Root, Timestamp};
@@ -17,16 +17,17 @@ use flotilla_wire::peer_info::PeerInfo;
 use flotilla_wire::votes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use crate::chores;
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, Config};
 use crate::duties;
-use crate::folder::{Folder, FolderError, Passwords};
+use crate::folder::{Folder, FolderError, KeyFileLock, KeyFileLockError, Passwords};
 use crate::lock::{FolderLock, LockError};
 use crate::monitoring::{MonitoringError, OutcomeStream, Readiness, Server, Sources, Status};
+use crate::remote::{ExecutionClient, RemoteError};
 use crate::shell::{Parts, Shell, ShellError};
 use crate::signer::Signer;
 use crate::slashing::{self, Database, OpenError, Opening, ShareEpoch, SignerKind};
@@ -104,6 +105,12 @@ pub enum StartError {
         /// This endpoint's.
         found: Root,
     },
+    /// The execution client.
+    #[error("--execution-client-rpc-endpoint: {0}")]
+    ExecutionClient(#[from] RemoteError),
+    /// The identity key is in use.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileLockError),
     /// The slashing database.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -152,7 +159,7 @@ struct Opened {
     lock_hash: [u8; 32],
     telemetry: ClusterTelemetry,
     validators: Vec<PublicKeyBytes>,
-    _guard: FolderLock,
+    _held: Held,
 }
 
 /// Runs a node until `stop`, or until something makes it impossible to go on.
@@ -300,6 +307,12 @@ async fn open_folders(
     }
 }
 
+/// What keeps other processes away from a folder until it is dropped.
+pub(crate) struct Held {
+    _folder: FolderLock,
+    _key_file: Option<DropGuard>,
+}
+
 async fn open_folder(
     config: &Config,
     cluster: ClusterConfig,
@@ -312,19 +325,33 @@ async fn open_folder(
         None => Networks::public(),
     };
     let (paths, no_verify) = (cluster.paths.clone(), config.no_verify);
+    let (password, execution) = (
+        cluster.identity_password.clone(),
+        config.execution_client.clone(),
+    );
     let (folder, network) = tokio::task::spawn_blocking(move || {
+        let execution = execution
+            .map(|address| ExecutionClient::connect(&address))
+            .transpose()?;
         let verify = VerifyOptions {
             extra_checks: false,
+            contract_wallet: execution
+                .as_ref()
+                .map(|client| client as &dyn ContractWallet),
             ..VerifyOptions::new(&networks)
         };
-        let folder = Folder::open(paths, &LoadOptions { verify, no_verify })?;
+        let folder = Folder::open(paths, &password, &LoadOptions { verify, no_verify })?;
         let network = networks
             .by_fork_version(folder.lock.fork_version())
             .map(|network| network.name.clone());
-        Ok::<_, FolderError>((folder, network.unwrap_or_else(|_| "unknown".into())))
+        Ok::<_, StartError>((folder, network.unwrap_or_else(|_| "unknown".into())))
     })
     .await
     .map_err(|error| StartError::Stopped(format!("opening the folder: {error}")))??;
+    let key_file_lock = match cluster.key_file_lock {
+        true => Some(hold_key_file(&folder).await?),
+        false => None,
+    };
     folder
         .findings
         .iter()
@@ -369,8 +396,39 @@ async fn open_folder(
         telemetry,
         validators,
         folder,
-        _guard: guard,
+        _held: Held {
+            _folder: guard,
+            _key_file: key_file_lock,
+        },
     })
+}
+
+/// Marks the identity key as used, now and every second until the returned guard is dropped.
+async fn hold_key_file(folder: &Folder) -> Result<DropGuard, StartError> {
+    let lock = KeyFileLock::acquire(&folder.paths.identity, &folder.lock, wall_clock())?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let mut period = tokio::time::interval(RENEWAL_PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stopped.cancelled() => return,
+                _ = period.tick() => {}
+            }
+            // A rename without sync: too short to be worth a thread of its own.
+            if let Err(error) = lock.renew(wall_clock()) {
+                warn!(%error, "other processes cannot see that this key is in use");
+            }
+        }
+    });
+    Ok(stop.drop_guard())
+}
+
+/// Other processes judge the mark by their own wall clocks.
+fn wall_clock() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp::from(since_epoch.unwrap_or_default())
 }
 
 /// Requests to the beacon nodes, for the metrics.
@@ -461,7 +519,7 @@ async fn start(
         lock_hash,
         telemetry,
         validators,
-        _guard,
+        _held,
     } = cluster;
     let Context {
         chain,
@@ -584,7 +642,7 @@ async fn start(
         opened,
         started_ms: started.as_millis(),
         heard: Mutex::new(BTreeMap::new()),
-        _guard,
+        _held,
     };
     Ok((cluster, shell))
 }

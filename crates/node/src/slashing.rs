@@ -33,6 +33,9 @@ pub use store::{SCHEMA_VERSION, StoreError};
 /// The database's name in the data folder.
 pub const FILE_NAME: &str = "slashing.sqlite";
 
+/// Name of an EIP-3076 file in the data folder that is imported when the node next starts.
+pub const IMPORT_FILE_NAME: &str = "slashing-protection.json";
+
 /// Requests that may wait for the database's thread. A cluster asks once per duty, so that this many waiting means that the
 /// disk has stopped; what comes on top is refused at once.
 pub const QUEUE_LIMIT: usize = 1024;

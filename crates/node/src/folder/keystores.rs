@@ -1,20 +1,23 @@
 //! Opening keystores, several at once: each takes a tenth of a second or more on purpose.
 
 use std::fs;
-use std::num::NonZeroUsize;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::{io, thread};
 
+use flotilla_cluster::keystore::folder::{FolderError as NameError, in_sequence, is_keystore_name};
 use flotilla_cluster::{DecryptError, Keystore, ParseError};
 use flotilla_crypto::SecretKey;
 use zeroize::Zeroizing;
 
+use super::parallel::{self, Progress};
 use super::{FolderError, Warning, files};
 
-/// Memory that all derivations together may take. One keystore asks for at most as much (`cluster` sees to that).
-const MEMORY_BYTES: u64 = 1 << 30;
+/// How deep a folder of keys to split is searched.
+const MAX_DEPTH: usize = 8;
+/// Most files looked at in such a folder.
+const MAX_FILES: usize = 200_000;
+/// Most password files that are tried on a keystore which has none of its own name: each try costs a derivation.
+const MAX_PASSWORDS: usize = 64;
 
 /// Where the passwords are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +52,30 @@ pub enum KeystoreError {
     /// A file cannot be read.
     #[error(transparent)]
     Read(Box<FolderError>),
+    /// The names do not say which keystore is which validator's.
+    #[error("{folder}: {source}", folder = folder.display())]
+    Names {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: NameError,
+    },
+    /// The folder is deeper or fuller than any folder of keys.
+    #[error("{folder} is nested deeper than {MAX_DEPTH} folders or has more than {MAX_FILES} files; name the folder of keystores itself", folder = folder.display())]
+    TooManyFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// None of the passwords found opens it.
+    #[error("{path}: none of the {tried} passwords found opens it; put its password into {expected} beside it", path = path.display())]
+    NoPassword {
+        /// The keystore.
+        path: PathBuf,
+        /// Passwords tried.
+        tried: usize,
+        /// Name of the file that would be tried first.
+        expected: String,
+    },
     /// A file is no keystore.
     #[error("{path} is no keystore: {source}", path = path.display())]
     Parse {
@@ -70,13 +97,23 @@ pub enum KeystoreError {
 }
 
 /// Opened keystores, by path.
+#[derive(Debug)]
 pub struct Opened {
+    /// File and secret.
     pub secrets: Vec<(PathBuf, SecretKey)>,
+    /// What reading found.
     pub warnings: Vec<Warning>,
 }
 
 /// Opens every `keystore-*.json` directly in `folder`.
-pub fn open(folder: &Path, passwords: &Passwords) -> Result<Opened, KeystoreError> {
+///
+/// # Errors
+/// There is none, or one cannot be read or opened.
+pub fn open(
+    folder: &Path,
+    passwords: &Passwords,
+    progress: Progress<'_>,
+) -> Result<Opened, KeystoreError> {
     let jobs = list(folder)?
         .into_iter()
         .map(|path| Job::read(path, passwords))
@@ -88,9 +125,136 @@ pub fn open(folder: &Path, passwords: &Passwords) -> Result<Opened, KeystoreErro
         .filter_map(|path| files::check_private(path))
         .collect();
     Ok(Opened {
-        secrets: decrypt_all(&jobs)?,
+        secrets: parallel::for_each(&jobs, Job::memory_bytes, Job::decrypt, progress)?,
         warnings,
     })
+}
+
+/// The keystores of `folder` in the order of their numbers, `keystore-0.json`, `keystore-1.json`, …, each with its password
+/// beside it.
+///
+/// # Errors
+/// The names are not numbered without gaps, or a keystore cannot be read or opened.
+pub fn open_in_sequence(
+    folder: &Path,
+    progress: Progress<'_>,
+) -> Result<Vec<(PathBuf, SecretKey)>, KeystoreError> {
+    let paths = list(folder)?;
+    let names = paths.iter().filter_map(|path| path.file_name()?.to_str());
+    let jobs = in_sequence(names)
+        .map_err(|source| KeystoreError::Names {
+            folder: folder.to_owned(),
+            source,
+        })?
+        .into_iter()
+        .map(|name| Job::read(folder.join(name), &Passwords::Beside))
+        .collect::<Result<Vec<_>, _>>()?;
+    parallel::for_each(&jobs, Job::memory_bytes, Job::decrypt, progress)
+}
+
+/// Every keystore in `folder` and below, whatever it is called, in the order of paths. Its password is the file of its name, or
+/// any other `*.txt` there is.
+///
+/// # Errors
+/// There is none, or one cannot be read or opened.
+pub fn open_recursively(
+    folder: &Path,
+    progress: Progress<'_>,
+) -> Result<Vec<(PathBuf, SecretKey)>, KeystoreError> {
+    let mut found = Vec::new();
+    walk(folder, MAX_DEPTH, &mut found)?;
+    found.sort();
+    let with = |extension: &str| {
+        let has = |path: &&PathBuf| path.extension().is_some_and(|found| found == extension);
+        found.iter().filter(has).cloned().collect::<Vec<_>>()
+    };
+    let passwords = with("txt")
+        .into_iter()
+        .map(|path| {
+            let text =
+                files::read_secret(&path, "it was there a moment ago").map_err(read_error)?;
+            Ok((path, text))
+        })
+        .collect::<Result<Vec<_>, KeystoreError>>()?;
+    let mut keystores = Vec::new();
+    for path in with("json") {
+        let bytes = files::read(&path, "it was there a moment ago").map_err(read_error)?;
+        if !claims_to_be_keystore(&bytes) {
+            continue; // Deposit data and the like lie beside keystores.
+        }
+        let keystore = Keystore::parse(&bytes).map_err(|source| KeystoreError::Parse {
+            path: path.clone(),
+            source,
+        })?;
+        keystores.push((path, keystore));
+    }
+    if keystores.is_empty() {
+        return Err(KeystoreError::None {
+            folder: folder.to_owned(),
+        });
+    }
+    let decrypt = |(path, keystore): &(PathBuf, Keystore)| {
+        let beside = path.with_extension("txt");
+        let own = passwords.iter().filter(|(path, _)| *path == beside);
+        let others = passwords.iter().filter(|(path, _)| *path != beside);
+        let mut tried = 0;
+        for (password_path, password) in own.chain(others).take(MAX_PASSWORDS) {
+            match keystore.decrypt(password) {
+                Ok(secret) => return Ok((path.clone(), secret)),
+                Err(DecryptError::WrongPassword) => tried += 1,
+                Err(source) => {
+                    return Err(KeystoreError::Decrypt {
+                        path: path.clone(),
+                        password: password_path.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+        let expected = beside
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Err(KeystoreError::NoPassword {
+            path: path.clone(),
+            tried,
+            expected,
+        })
+    };
+    let memory = |(_, keystore): &(PathBuf, Keystore)| keystore.cost().memory_bytes();
+    parallel::for_each(&keystores, memory, decrypt, progress)
+}
+
+fn claims_to_be_keystore(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(bytes)
+        .is_ok_and(|value| value.get("crypto").is_some())
+}
+
+/// Collects files, following no links to folders.
+fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), KeystoreError> {
+    let list = |source: io::Error| KeystoreError::List {
+        folder: folder.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(folder).map_err(list)? {
+        let entry = entry.map_err(list)?;
+        if found.len() == MAX_FILES || depth == 0 {
+            return Err(KeystoreError::TooManyFiles {
+                folder: folder.to_owned(),
+            });
+        }
+        if entry.file_type().map_err(list)?.is_dir() {
+            walk(&entry.path(), depth - 1, found)?;
+        } else {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn read_error(error: FolderError) -> KeystoreError {
+    KeystoreError::Read(Box::new(error))
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreError> {
@@ -110,7 +274,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreError> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        if name.starts_with("keystore-") && name.ends_with(".json") {
+        if is_keystore_name(name) {
             paths.push(path);
         }
     }
@@ -134,8 +298,7 @@ struct Job {
 
 impl Job {
     fn read(path: PathBuf, passwords: &Passwords) -> Result<Self, KeystoreError> {
-        let read = |error| KeystoreError::Read(Box::new(error));
-        let bytes = files::read(&path, "it was there a moment ago").map_err(read)?;
+        let bytes = files::read(&path, "it was there a moment ago").map_err(read_error)?;
         let keystore = Keystore::parse(&bytes).map_err(|source| KeystoreError::Parse {
             path: path.clone(),
             source,
@@ -146,13 +309,17 @@ impl Job {
         };
         let hint =
             "put the keystore's password there, or name one file for all with --password-file";
-        let password = files::read_secret(&password_path, hint).map_err(read)?;
+        let password = files::read_secret(&password_path, hint).map_err(read_error)?;
         Ok(Self {
             path,
             keystore,
             password_path,
             password,
         })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.keystore.cost().memory_bytes()
     }
 
     fn decrypt(&self) -> Result<(PathBuf, SecretKey), KeystoreError> {
@@ -165,111 +332,5 @@ impl Job {
                     source,
                 })?;
         Ok((self.path.clone(), secret))
-    }
-}
-
-/// On every core, within [`MEMORY_BYTES`], in the order of `jobs`. The first failure in that order is reported.
-fn decrypt_all(jobs: &[Job]) -> Result<Vec<(PathBuf, SecretKey)>, KeystoreError> {
-    let threads = thread::available_parallelism()
-        .map_or(1, NonZeroUsize::get)
-        .min(jobs.len());
-    let (next, memory) = (AtomicUsize::new(0), Budget::new(MEMORY_BYTES));
-    let work = || {
-        let mut done = Vec::new();
-        while let Some((position, job)) = take(jobs, &next) {
-            let _held = memory.take(job.keystore.cost().memory_bytes());
-            done.push((position, job.decrypt()));
-        }
-        done
-    };
-    let mut results = thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let join = |handle: thread::ScopedJoinHandle<'_, Vec<_>>| {
-            handle.join().expect("decrypting does not panic")
-        };
-        handles.into_iter().flat_map(join).collect::<Vec<_>>()
-    });
-    results.sort_by_key(|(position, _)| *position);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-fn take<'a>(jobs: &'a [Job], next: &AtomicUsize) -> Option<(usize, &'a Job)> {
-    let position = next.fetch_add(1, Ordering::Relaxed);
-    Some((position, jobs.get(position)?))
-}
-
-/// Memory that threads share out among themselves.
-struct Budget {
-    free: Mutex<u64>,
-    returned: Condvar,
-    total: u64,
-}
-
-/// Gives its part back when dropped.
-struct Held<'a> {
-    budget: &'a Budget,
-    bytes: u64,
-}
-
-impl Budget {
-    fn new(total: u64) -> Self {
-        Self {
-            free: Mutex::new(total),
-            returned: Condvar::new(),
-            total,
-        }
-    }
-
-    /// Waits until the part is free; who asks for more than there is gets everything.
-    fn take(&self, bytes: u64) -> Held<'_> {
-        let bytes = bytes.min(self.total);
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self
-            .returned
-            .wait_while(free, |free| *free < bytes)
-            .unwrap_or_else(PoisonError::into_inner);
-        *free -= bytes;
-        Held {
-            budget: self,
-            bytes,
-        }
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        *self
-            .budget
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) += self.bytes;
-        self.budget.returned.notify_all();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn budget_is_never_overdrawn() {
-        let (budget, used, most) = (Budget::new(10), Mutex::new(0), Mutex::new(0));
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for bytes in [3, 7, 20] {
-                        let held = budget.take(bytes);
-                        let mut used_now = used.lock().expect("no panic");
-                        *used_now += held.bytes;
-                        let mut most = most.lock().expect("no panic");
-                        *most = (*most).max(*used_now);
-                        drop((used_now, most));
-                        *used.lock().expect("no panic") -= held.bytes;
-                    }
-                });
-            }
-        });
-        assert!(*most.lock().expect("no panic") <= 10);
-        assert_eq!(*budget.free.lock().expect("no panic"), 10);
     }
 }

@@ -61,7 +61,7 @@ fn open(folder: &Path) -> Result<Folder, FolderError> {
         verify: VerifyOptions::new(&networks),
         no_verify: false,
     };
-    Folder::open(Paths::in_folder(folder), &options)
+    Folder::open(Paths::in_folder(folder), &IdentityPassword::None, &options)
 }
 
 #[test]
