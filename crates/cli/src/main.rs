@@ -2,6 +2,9 @@
 //!
 //! It knows flags and the terminal, and no rule of any protocol.
 
+mod bar;
+mod cluster;
+mod combine;
 mod create;
 mod environment;
 mod identity;
@@ -11,6 +14,7 @@ mod network;
 mod pause;
 mod run;
 mod testnet;
+mod verification;
 
 use std::process::ExitCode;
 
@@ -33,10 +37,14 @@ struct Cli {
 enum Command {
     Run(Box<run::Arguments>),
     Testnet(Box<testnet::Arguments>),
-    /// Make new files: an identity, a whole cluster.
+    /// Make new files: an identity, the definition of a cluster, a whole cluster.
     #[command(subcommand)]
     Create(Create),
     Enr(identity::Show),
+    Combine(combine::Arguments),
+    /// Look at a cluster's files.
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Measure.
     #[command(subcommand)]
     Bench(Bench),
@@ -48,7 +56,14 @@ enum Command {
 #[derive(Subcommand)]
 enum Create {
     Enr(identity::Create),
-    Cluster(Box<create::Arguments>),
+    Dkg(Box<create::dkg::Arguments>),
+    Cluster(Box<create::cluster::Arguments>),
+}
+
+#[derive(Subcommand)]
+enum Cluster {
+    Show(cluster::show::Arguments),
+    Verify(cluster::verify::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -107,9 +122,17 @@ fn execute(
         Command::Create(Create::Enr(arguments)) => {
             identity::create(&arguments).map(|()| ExitCode::SUCCESS)
         }
-        Command::Create(Create::Cluster(arguments)) => {
-            create::execute(&arguments).map(|()| ExitCode::SUCCESS)
+        Command::Create(Create::Dkg(arguments)) => {
+            create::dkg::execute(&arguments).map(|()| ExitCode::SUCCESS)
         }
+        Command::Create(Create::Cluster(arguments)) => {
+            create::cluster::execute(&arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Combine(arguments) => combine::execute(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Cluster(Cluster::Show(arguments)) => {
+            cluster::show::execute(&arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Cluster(Cluster::Verify(arguments)) => cluster::verify::execute(&arguments),
         Command::Enr(arguments) => identity::show(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Bench(Bench::Latency(arguments)) => latency::execute(arguments),
         Command::Pause(arguments) => pause::pause(&arguments).map(|()| ExitCode::SUCCESS),

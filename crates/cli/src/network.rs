@@ -1,7 +1,7 @@
 //! The flags that describe a network besides the public ones.
 
 use anyhow::{Context as _, bail};
-use flotilla_cluster::Network;
+use flotilla_cluster::{Network, Networks};
 
 /// A custom network: all four of name, fork version, chain id and genesis, or none.
 #[derive(clap::Args, Debug, Default)]
@@ -24,6 +24,14 @@ pub struct CustomNetwork {
 }
 
 impl CustomNetwork {
+    /// The public networks and the one described, if any.
+    pub fn networks(&self) -> anyhow::Result<Networks> {
+        Ok(match self.network()? {
+            Some(network) => Networks::public().with_custom(network),
+            None => Networks::public(),
+        })
+    }
+
     /// The network, if one is described.
     pub fn network(&self) -> anyhow::Result<Option<Network>> {
         let parts = (

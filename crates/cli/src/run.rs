@@ -17,9 +17,11 @@ use flotilla_testnet::options::parse_duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::identity::PasswordFlags;
 use crate::logging::Logging;
 use crate::network::CustomNetwork;
 use crate::testnet::runtime;
+use crate::verification::ExecutionEndpoint;
 
 /// Run a node of a cluster.
 ///
@@ -60,6 +62,13 @@ pub struct Arguments {
     /// Take a lock that does not verify, with a warning.
     #[arg(long)]
     no_verify: bool,
+    /// Mark the key file as used with a time stamp beside it, and respect the mark of a Charon process.
+    #[arg(long)]
+    private_key_file_lock: bool,
+    #[command(flatten)]
+    identity: PasswordFlags,
+    #[command(flatten)]
+    execution: ExecutionEndpoint,
     /// Shown to peers, at most 32 bytes.
     #[arg(long, default_value = "")]
     nickname: String,
@@ -102,11 +111,10 @@ pub struct Arguments {
 }
 
 /// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
-const WITHOUT_MEANING: [&str; 38] = [
+const WITHOUT_MEANING: [&str; 36] = [
     "builder-api",
     "consensus-protocol",
     "debug-address",
-    "execution-client-rpc-endpoint",
     "feature-set",
     "feature-set-disable",
     "feature-set-enable",
@@ -128,7 +136,6 @@ const WITHOUT_MEANING: [&str; 38] = [
     "p2p-external-ip",
     "p2p-relays",
     "p2p-udp-address",
-    "private-key-file-lock",
     "proc-directory",
     "publish-address",
     "publish-timeout",
@@ -261,6 +268,7 @@ impl Arguments {
             monitoring: self.monitoring_address,
             custom_network,
             no_verify: self.no_verify,
+            execution_client: self.execution.address(),
             nickname: self.nickname,
         })
     }
@@ -300,6 +308,8 @@ impl Arguments {
             };
             ClusterConfig {
                 paths,
+                identity_password: self.identity.password(),
+                key_file_lock: self.private_key_file_lock,
                 password_file: self.password_file.clone(),
                 signer,
                 change_signer: self.change_signer,

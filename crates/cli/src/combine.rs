@@ -1,0 +1,225 @@
+//! `flotilla combine`: from enough operators' folders back to whole keys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use flotilla_cluster::combine::{CombineError, check_same_cluster, secrets};
+use flotilla_cluster::create::{File, PendingKeystore};
+use flotilla_cluster::keystore::folder::is_keystore_name;
+use flotilla_cluster::{Cost, LoadOptions, Lock};
+use flotilla_crypto::{SecretKey, os_rng};
+use flotilla_node::folder::{self, Overwrite, Passwords, Paths, write_atomic};
+
+use crate::bar::Bar;
+use crate::network::CustomNetwork;
+use crate::verification::{ExecutionEndpoint, Verification};
+use crate::{say, warn};
+
+/// Recover whole validator keys from the folders of a threshold of operators.
+///
+/// The cluster must be stopped for good first: a whole key that signs beside its cluster gets the validator slashed. Which share is
+/// whose is found by public key, so folders and keystores may have any names.
+///
+/// Example:  flotilla combine --cluster-dir collected --output-dir recovered
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Folder whose direct subfolders are the operators' folders, each with cluster-lock.json and validator_keys.
+    #[arg(long, default_value = "./")]
+    cluster_dir: PathBuf,
+    /// Where the recovered keystores are put.
+    #[arg(long, default_value = "./validator_keys")]
+    output_dir: PathBuf,
+    /// Replace keystores that are there already.
+    #[arg(long)]
+    force: bool,
+    /// Go on with locks that do not verify, or differ, with a warning.
+    #[arg(long)]
+    no_verify: bool,
+    #[command(flatten)]
+    execution: ExecutionEndpoint,
+    #[command(flatten)]
+    custom: CustomNetwork,
+}
+
+/// One operator's folder.
+struct Operator {
+    folder: PathBuf,
+    lock: Lock,
+    files: Vec<PathBuf>,
+    keys: Vec<SecretKey>,
+}
+
+/// Recovers the keys.
+pub fn execute(arguments: &Arguments) -> anyhow::Result<()> {
+    if !arguments.force && arguments.output_dir.join("keystore-0.json").exists() {
+        bail!(
+            "{} has keystores already; choose another --output-dir, or --force to replace them",
+            arguments.output_dir.display()
+        );
+    }
+    let verification = Verification::new(&arguments.custom, &arguments.execution)?;
+    let options = LoadOptions {
+        verify: verification.options(),
+        no_verify: arguments.no_verify,
+    };
+    let operators = folders(&arguments.cluster_dir)?
+        .into_iter()
+        .map(|folder| open(folder, &options))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let locks: Vec<Lock> = operators
+        .iter()
+        .map(|operator| operator.lock.clone())
+        .collect();
+    match check_same_cluster(&locks) {
+        Err(error @ CombineError::OtherCluster { .. }) if arguments.no_verify => {
+            warn(&with_names(&error, &operators));
+        }
+        result => result.map_err(|error| anyhow::anyhow!(with_names(&error, &operators)))?,
+    }
+    let Some(lock) = locks.last() else {
+        bail!("no folders to combine");
+    };
+    let keys: Vec<Vec<SecretKey>> = operators
+        .iter()
+        .map(|operator| operator.keys.clone())
+        .collect();
+    let keys =
+        secrets(lock, &keys).map_err(|error| anyhow::anyhow!(with_names(&error, &operators)))?;
+    write(arguments, &keys)?;
+    say(&format!(
+        "Recovered {} keys from {} folders; they are in {}.",
+        keys.len(),
+        operators.len(),
+        arguments.output_dir.display()
+    ));
+    warn(
+        "each of these keys signs alone. Before a validator client has one, every node of the cluster must have stopped for good, two \
+         epochs must have passed, and its slashing history must be imported; otherwise the validator is slashed",
+    );
+    Ok(())
+}
+
+/// The direct subfolders that have keys, in the order of names.
+fn folders(parent: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(parent).with_context(|| parent.display().to_string())? {
+        let path = entry?.path();
+        if Paths::in_folder(&path).keystores.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    ensure!(
+        !found.is_empty(),
+        "{} has no subfolder with validator_keys; put the operators' folders into one and name it with --cluster-dir",
+        parent.display()
+    );
+    Ok(found)
+}
+
+fn open(folder: PathBuf, options: &LoadOptions<'_>) -> anyhow::Result<Operator> {
+    let paths = Paths::in_folder(&folder);
+    let bytes = folder::read(&paths.lock, "every operator's folder has one")?;
+    let loaded = Lock::load(&bytes, options).with_context(|| paths.lock.display().to_string())?;
+    for finding in &loaded.findings {
+        warn(&format!("{}: {finding}", paths.lock.display()));
+    }
+    let bar = Bar::new("decrypting keystores");
+    let opened = folder::open(&paths.keystores, &Passwords::Beside, &|done, total| {
+        bar.done(done, total)
+    })?;
+    let (files, keys) = opened.secrets.into_iter().unzip();
+    Ok(Operator {
+        folder,
+        lock: loaded.file,
+        files,
+        keys,
+    })
+}
+
+/// The error, with the files and folders that it counts.
+fn with_names(error: &CombineError, operators: &[Operator]) -> String {
+    let folder = |index: usize| {
+        operators.get(index).map_or_else(String::new, |operator| {
+            operator.folder.display().to_string()
+        })
+    };
+    match error {
+        CombineError::UnknownShare { folder, position } => {
+            let file = operators
+                .get(*folder)
+                .and_then(|operator| operator.files.get(*position));
+            let file = file.map_or_else(String::new, |file| file.display().to_string());
+            format!(
+                "{file} is no share of any validator in the lock of {}",
+                operators
+                    .last()
+                    .map_or_else(String::new, |last| last.folder.display().to_string())
+            )
+        }
+        CombineError::OtherCluster {
+            folder: other,
+            expected,
+            found,
+        } => format!(
+            "{} is of the cluster with lock hash {found}, {} of {expected}; combine folders of one cluster at a time",
+            folder(*other),
+            folder(0)
+        ),
+        CombineError::TooFewShares { .. } => {
+            let list: Vec<String> = (0..operators.len()).map(folder).collect();
+            format!("{error}; found were {}", list.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Writes all keystores or none.
+fn write(arguments: &Arguments, keys: &[SecretKey]) -> anyhow::Result<()> {
+    let folder = &arguments.output_dir;
+    let mut rng = os_rng()?;
+    let pending: Vec<PendingKeystore> = keys
+        .iter()
+        .enumerate()
+        .map(|(index, key)| PendingKeystore::new(index, key.clone(), Cost::FULL, &mut rng))
+        .collect();
+    let bar = Bar::new("encrypting keystores");
+    let sealed = folder::seal(&pending.iter().collect::<Vec<_>>(), &|done, total| {
+        bar.done(done, total)
+    });
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    if arguments.force {
+        remove_keystores(folder)?;
+    }
+    let mut written = Vec::new();
+    for file in sealed.iter().flatten() {
+        let path = folder.join(name_of(file));
+        if let Err(error) = write_atomic(&path, &file.bytes, file.mode, Overwrite::Refuse) {
+            for path in written {
+                // The first error is the one to tell; what cannot be removed is a whole, encrypted file.
+                let _ = fs::remove_file(path);
+            }
+            return Err(error.into());
+        }
+        written.push(path);
+    }
+    Ok(())
+}
+
+fn name_of(file: &File) -> &str {
+    file.path.rsplit('/').next().unwrap_or(&file.path)
+}
+
+fn remove_keystores(folder: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_password = name.starts_with("keystore-") && name.ends_with(".txt");
+        if is_keystore_name(&name) || is_password {
+            fs::remove_file(entry.path()).with_context(|| entry.path().display().to_string())?;
+        }
+    }
+    Ok(())
+}
