@@ -130,14 +130,14 @@ const KINDS: &[(&str, &str, Reader)] = &[
     ("cluster/known-answers", "", Rooms(&["cluster"])),
     ("cluster/testdata", "", Rooms(&["cluster"])),
     ("ceremony", "README.md", Prose),
-    ("ceremony", "secrets.json", NotCoveredYet("ceremonies")),
+    ("ceremony", "secrets.json", Rooms(&["cluster"])),
     (
         "ceremony/api",
         "",
         NotCoveredYet("exits and deposits through an API"),
     ),
-    ("ceremony/dkg-", "", NotCoveredYet("ceremonies")),
-    ("ceremony/edit-", "", NotCoveredYet("changes of operators")),
+    ("ceremony", "dkg-", Rooms(&["cluster"])),
+    ("ceremony", "edit-", Rooms(&["cluster"])),
     ("dkg", "README.md", Prose),
     ("dkg", "frost", NotCoveredYet("ceremonies")),
     (
@@ -148,7 +148,7 @@ const KINDS: &[(&str, &str, Reader)] = &[
     ("dkg", "pedersen", NotCoveredYet("changes of operators")),
     ("dkg", "wire", NotCoveredYet("ceremonies")),
     ("peer-names", "README.md", Prose),
-    ("peer-names", "names.json", NotCoveredYet("display names")),
+    ("peer-names", "names.json", Rooms(&["cluster"])),
     ("peer-names", "words.json", NotCoveredYet("display names")),
 ];
 

@@ -9,3 +9,4 @@ mod independent;
 mod kinds;
 mod known_answers;
 mod node_folder;
+mod peer_ids;
