@@ -14,6 +14,7 @@ mod network;
 mod pause;
 mod run;
 mod testnet;
+mod topology;
 mod verification;
 
 use std::process::ExitCode;

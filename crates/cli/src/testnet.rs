@@ -11,6 +11,7 @@ use flotilla_testnet::options::{
 };
 
 use crate::say;
+use crate::topology::Topology;
 
 /// Run a local cluster: one process per operator, and a beacon-chain simulator that checks every signature itself.
 ///
@@ -21,6 +22,7 @@ use crate::say;
 ///   flotilla testnet --slots 24
 ///   flotilla testnet --slots 24 --kill 2@6 --restart 2@14
 ///   flotilla testnet --slots 24 --latency 75ms --jitter 15ms
+///   flotilla testnet --slots 24 --topology cluster-configs/squad.topology.json
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -48,6 +50,13 @@ pub struct Arguments {
     /// Take this cluster (DIR/node0, DIR/node1, …) instead of making one.
     #[arg(long)]
     cluster: Option<PathBuf>,
+    /// Take nodes, threshold, validators, latency and jitter from a topology (see cluster-configs/).
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["nodes", "threshold", "validators", "latency", "jitter", "cluster"]
+    )]
+    topology: Option<PathBuf>,
     /// Seed of the simulated chain.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -83,6 +92,18 @@ pub struct Arguments {
 /// Runs the testnet.
 pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let json = arguments.json;
+    let topology = arguments
+        .topology
+        .as_deref()
+        .map(Topology::read)
+        .transpose();
+    let topology = match topology {
+        Ok(topology) => topology,
+        Err(error) => {
+            crate::complain(&error);
+            return Ok(ExitCode::from(2));
+        }
+    };
     let options = Options {
         nodes: arguments.nodes,
         threshold: arguments.threshold,
@@ -106,6 +127,17 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         jitter: arguments.jitter,
         progress: Progress::Auto,
         ..Options::default()
+    };
+    let options = match topology {
+        None => options,
+        Some(topology) => Options {
+            nodes: topology.nodes,
+            threshold: Some(topology.threshold),
+            validators: topology.validators,
+            latency: topology.latency,
+            jitter: topology.jitter,
+            ..options
+        },
     };
     let program = std::env::current_exe().context("finding the own program")?;
     let runtime = runtime()?;

@@ -104,8 +104,7 @@ fn every_kind_of_cluster_verifies_and_combines() {
 
 #[test]
 fn a_definition_file_gives_the_terms() {
-    let definition =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cluster-configs/four-operators.json");
+    let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cluster-configs/solo.json");
     let folder = TempDir::new().unwrap();
     let output = success(&[
         "create",
