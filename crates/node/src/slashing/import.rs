@@ -74,6 +74,20 @@ pub enum ImportError {
         /// Why.
         source: InterchangeError,
     },
+    /// The file names validators, and none of them is the cluster's: it is the wrong file.
+    #[error(
+        "{path} has the history of {found} validators, and none of them is among the {members} of this cluster; nothing was \
+         imported: take the export of the signer that had these validators' keys",
+        path = path.display()
+    )]
+    OtherValidators {
+        /// The file.
+        path: PathBuf,
+        /// How many it names.
+        found: usize,
+        /// How many the cluster has.
+        members: usize,
+    },
     /// The database is of another chain than the file.
     #[error(
         "{path} is of the chain with genesis validators root {found}, the slashing database in {folder} of the one with \
@@ -186,6 +200,13 @@ fn raise(
     let total = contents.floors.len();
     let mut floors = contents.floors;
     floors.retain(|validator, _| members.contains(validator));
+    if floors.is_empty() && total > 0 {
+        return Err(ImportError::OtherValidators {
+            path: file.to_owned(),
+            found: total,
+            members: members.len(),
+        });
+    }
 
     let mut store = Store::open(&path, true).map_err(store_error)?;
     let earlier = store.meta().map_err(store_error)?;

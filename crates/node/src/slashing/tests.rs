@@ -457,7 +457,7 @@ fn import_never_lowers_what_is_known() {
 }
 
 #[test]
-fn damaged_file_and_one_of_another_chain_are_errors_and_stay_in_place() {
+fn damaged_file_and_one_of_another_chain_or_cluster_are_errors_and_stay_in_place() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(IMPORT_FILE_NAME);
     fs::write(&path, &history_until(2)[..100]).unwrap();
@@ -481,6 +481,15 @@ fn damaged_file_and_one_of_another_chain_are_errors_and_stay_in_place() {
     .0
     .close();
     assert!(matches!(pending(), ImportError::OtherChain { .. }));
+    let strangers = BTreeSet::from([OTHER_KEY]);
+    assert!(matches!(
+        import_pending(folder.path(), CHAIN, &strangers),
+        Err(ImportError::OtherValidators {
+            found: 1,
+            members: 1,
+            ..
+        })
+    ));
     fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("nowhere", &path).unwrap();
     assert!(matches!(pending(), ImportError::Read { .. }));
