@@ -2,19 +2,24 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flotilla_cluster::Lock;
 use flotilla_duty::io::RecordItem;
 use flotilla_duty::slashing::{Attestation, Refusal, Vote};
 use flotilla_node::lock::FolderLock;
 use flotilla_node::slashing::{
-    Database, FILE_NAME, Opening, ShareEpoch, SignerKind, interchange, machine_id,
+    Database, FILE_NAME, IMPORT_FILE_NAME, IMPORTED_FILE_NAME, Opening, ShareEpoch, SignerKind,
+    interchange, machine_id,
 };
-use flotilla_types::{Epoch, PublicKeyBytes, Root, Slot};
+use flotilla_testnet::api::Server;
+use flotilla_testnet::chain::{Config, Seed, Simulator};
+use flotilla_types::{Chain, ChainSpec, Epoch, PublicKeyBytes, Root, Slot, Timestamp};
 
 const CHAIN: Root = Root([4; 32]);
 
@@ -292,4 +297,102 @@ fn files_that_do_not_fit_are_refused_with_their_fault_and_change_nothing() {
     fs::remove_file(node.folder().join("cluster-lock.json")).unwrap();
     let told = refused(&node.command(&["import", &file]));
     assert!(told.contains("--lock-file"), "{told}");
+}
+
+#[test]
+fn each_command_teaches() {
+    for command in ["import", "export", "show"] {
+        let told = done(&flotilla(&["slashing-protection", command, "--help"]));
+        assert!(
+            told.contains("Usage:") && told.contains("--data-dir"),
+            "{told}"
+        );
+    }
+}
+
+/// A beacon node on the chain `CHAIN` of the network that the lock is for, eight epochs of four slots after genesis.
+async fn beacon(validators: Vec<PublicKeyBytes>) -> Server {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let slot = Duration::from_secs(12);
+    let chain = Chain {
+        spec: ChainSpec::mainnet_like(slot, 4, "0x10000910".parse().unwrap()),
+        genesis_time: Timestamp::from_secs((now - slot * 32).as_secs()),
+        genesis_validators_root: CHAIN,
+    };
+    let simulator = Simulator::start(Config {
+        chain,
+        seed: Seed(1),
+        validators,
+    });
+    Server::start(simulator.unwrap(), 0).await.unwrap()
+}
+
+fn run(node: &Node, beacon: &Server) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flotilla"));
+    command
+        .args([
+            "run",
+            "--signer=builtin",
+            "--monitoring-address=127.0.0.1:0",
+        ])
+        .args(["--beacon-node-endpoints", &beacon.url().to_string()])
+        .arg("--data-dir")
+        .arg(node.folder())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The log up to the line that contains `end`; then the node is killed, if it has not ended by itself.
+fn log_until(mut command: Command, end: &str) -> String {
+    let mut child = command.spawn().unwrap();
+    let mut log = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        log.push_str(&line.unwrap());
+        log.push('\n');
+        if log.contains(end) {
+            break;
+        }
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    assert!(log.contains(end), "{log}");
+    log
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_starts_with_the_history_in_its_folder_or_not_at_all() {
+    let node = Node::new();
+    let validator = node.validators[0];
+    let beacon = beacon(node.validators.clone()).await;
+    let pending = node.folder().join(IMPORT_FILE_NAME);
+    let good = r#"{"source_epoch":"6","target_epoch":"7"}"#;
+
+    fs::write(&pending, "{").unwrap();
+    let told = log_until(run(&node, &beacon), "error: ");
+    for fact in [IMPORT_FILE_NAME, "does not start before it is imported"] {
+        assert!(told.contains(fact), "{fact}: {told}");
+    }
+    fs::copy(node.history(Root([5; 32]), validator, good), &pending).unwrap();
+    let told = log_until(run(&node, &beacon), "error: ");
+    assert!(told.contains(&Root([5; 32]).to_string()), "{told}");
+    assert!(!node.folder().join(FILE_NAME).exists());
+
+    fs::copy(node.history(CHAIN, validator, good), &pending).unwrap();
+    let log = log_until(run(&node, &beacon), "built-in signer holds");
+    for fact in [
+        "imported the history of earlier signers",
+        "validators=1",
+        "newest_target=7",
+        "exempt=1",
+        "absent=1",
+    ] {
+        assert!(log.contains(fact), "{fact}: {log}");
+    }
+    assert!(!pending.exists() && node.folder().join(IMPORTED_FILE_NAME).exists());
+    let shown = done(&node.command(&["show", "--json"]));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["validators"][0]["newest_target_epoch"], 7);
+    assert_eq!(shown["validators"][0]["embargo"], false);
+    assert_eq!(shown["validators"][1]["embargo"], true);
 }

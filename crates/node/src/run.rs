@@ -111,8 +111,8 @@ pub enum StartError {
     Database(#[from] OpenError),
     /// The history that came with the folder.
     #[error(
-        "{source}; nothing may be signed before it is imported, so put a good file there, or remove it if nobody has signed \
-         for these validators before"
+        "{source}; the node does not start before it is imported: put a good file there, or remove it if nobody has signed for \
+         these validators before"
     )]
     Import {
         /// What is wrong.

@@ -67,7 +67,7 @@ pub enum ImportError {
         path: PathBuf,
     },
     /// The file is damaged, or of another chain than asked for.
-    #[error("{path}: {source}; nothing was imported: export it again from the signer that was used before", path = path.display())]
+    #[error("{path}: {source}; nothing was imported, export it again from the earlier signer", path = path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum ImportError {
     /// The file names validators, and none of them is the cluster's: it is the wrong file.
     #[error(
         "{path} has the history of {found} validators, and none of them is among the {members} of this cluster; nothing was \
-         imported: take the export of the signer that had these validators' keys",
+         imported, take the export of the signer that had these validators' keys",
         path = path.display()
     )]
     OtherValidators {
