@@ -10,6 +10,8 @@ use flotilla_cluster::keystore::folder::is_keystore_name;
 use flotilla_cluster::{Cost, LoadOptions, Lock};
 use flotilla_crypto::{SecretKey, os_rng};
 use flotilla_node::folder::{self, Overwrite, Passwords, Paths, write_atomic};
+use flotilla_node::slashing::interchange::Contents;
+use flotilla_node::slashing::{IMPORT_FILE_NAME, Snapshot};
 
 use crate::bar::Bar;
 use crate::network::CustomNetwork;
@@ -86,6 +88,11 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         .collect();
     let keys =
         secrets(lock, &keys).map_err(|error| anyhow::anyhow!(with_names(&error, &operators)))?;
+    let history = history(&operators)?;
+    let folder = &arguments.output_dir;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    // First what must not be signed, then what signs.
+    write_history(arguments, history.as_ref())?;
     write(arguments, &keys)?;
     say(&format!(
         "Recovered {} keys from {} folders; they are in {}.",
@@ -93,6 +100,7 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         operators.len(),
         arguments.output_dir.display()
     ));
+    tell_history(arguments, history.is_some());
     warn(
         "each of these keys signs alone. Before a validator client has one, every node of the cluster must have stopped for good, two \
          epochs must have passed, and its slashing history must be imported; otherwise the validator is slashed",
@@ -175,6 +183,58 @@ fn with_names(error: &CombineError, operators: &[Operator]) -> String {
     }
 }
 
+/// What the nodes have signed, as far as their slashing databases are at hand.
+fn history(operators: &[Operator]) -> anyhow::Result<Option<Contents>> {
+    let mut merged: Option<Contents> = None;
+    for operator in operators {
+        let Some(snapshot) = Snapshot::read(&operator.folder)? else {
+            continue;
+        };
+        let contents = snapshot.contents();
+        match &mut merged {
+            None => merged = Some(contents),
+            Some(merged) => {
+                ensure!(
+                    merged.genesis_validators_root == contents.genesis_validators_root,
+                    "the slashing database in {} is of another chain than those before it",
+                    operator.folder.display()
+                );
+                merged.merge(&contents);
+            }
+        }
+    }
+    Ok(merged)
+}
+
+fn write_history(arguments: &Arguments, history: Option<&Contents>) -> anyhow::Result<()> {
+    let Some(history) = history else {
+        return Ok(());
+    };
+    let overwrite = match arguments.force {
+        true => Overwrite::Replace,
+        false => Overwrite::Refuse,
+    };
+    let (path, text) = (
+        arguments.output_dir.join(IMPORT_FILE_NAME),
+        serde_json::to_vec(&history.to_file())?,
+    );
+    Ok(write_atomic(&path, &text, 0o600, overwrite)?)
+}
+
+fn tell_history(arguments: &Arguments, is_known: bool) {
+    match is_known {
+        true => say(&format!(
+            "What these nodes have signed is in {}: import it into the validator client before it gets a key. A node whose folder is \
+             not here may have signed more.",
+            arguments.output_dir.join(IMPORT_FILE_NAME).display()
+        )),
+        false => warn(
+            "none of the folders has a slashing database of flotilla: what the cluster signed is not known here. Let two epochs pass \
+             after every node has stopped, or export the history where it was kept",
+        ),
+    }
+}
+
 /// Writes all keystores or none.
 fn write(arguments: &Arguments, keys: &[SecretKey]) -> anyhow::Result<()> {
     let folder = &arguments.output_dir;
@@ -188,7 +248,6 @@ fn write(arguments: &Arguments, keys: &[SecretKey]) -> anyhow::Result<()> {
     let sealed = folder::seal(&pending.iter().collect::<Vec<_>>(), &|done, total| {
         bar.done(done, total)
     });
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     if arguments.force {
         remove_keystores(folder)?;
     }

@@ -13,6 +13,7 @@ mod logging;
 mod network;
 mod pause;
 mod run;
+mod slashing;
 mod testnet;
 mod topology;
 mod verification;
@@ -51,6 +52,9 @@ enum Command {
     Bench(Bench),
     Pause(pause::Pause),
     Resume(pause::Resume),
+    /// Bring a signing history in and out, as EIP-3076 files.
+    #[command(subcommand)]
+    SlashingProtection(slashing::SlashingProtection),
     Version(Version),
 }
 
@@ -138,6 +142,9 @@ fn execute(
         Command::Bench(Bench::Latency(arguments)) => latency::execute(arguments),
         Command::Pause(arguments) => pause::pause(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Resume(arguments) => pause::resume(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::SlashingProtection(command) => {
+            slashing::execute(&command).map(|()| ExitCode::SUCCESS)
+        }
         Command::Version(Version { json }) => {
             let version = env!("CARGO_PKG_VERSION");
             match json {

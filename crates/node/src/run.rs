@@ -30,7 +30,9 @@ use crate::monitoring::{MonitoringError, OutcomeStream, Readiness, Server, Sourc
 use crate::remote::{ExecutionClient, RemoteError};
 use crate::shell::{Parts, Shell, ShellError};
 use crate::signer::Signer;
-use crate::slashing::{self, Database, OpenError, Opening, ShareEpoch, SignerKind};
+use crate::slashing::{
+    self, Database, ImportError, Imported, OpenError, Opening, ShareEpoch, SignerKind,
+};
 use crate::telemetry::{ClusterNames, ClusterSize, ClusterTelemetry, Telemetry};
 use crate::votes::{BootId, VoteLog, VoteLogError};
 use crate::workers::{Workers, jobs::KeyTable, jobs::KeyTableError};
@@ -114,6 +116,16 @@ pub enum StartError {
     /// The slashing database.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The history that came with the folder.
+    #[error(
+        "{source}; the node does not start before it is imported: put a good file there, or remove it if nobody has signed for \
+         these validators before"
+    )]
+    Import {
+        /// What is wrong.
+        #[from]
+        source: ImportError,
+    },
     /// The vote log.
     #[error(transparent)]
     VoteLog(#[from] VoteLogError),
@@ -677,8 +689,11 @@ async fn open_database(
         context.chain.genesis_validators_root,
         context.chain.spec.slots_per_epoch,
     );
+    let members = validators.iter().copied().collect();
     let opened = tokio::task::spawn_blocking(move || {
-        Database::open(&Opening {
+        // Before opening: the floors of an import decide what the doubts found there forbid.
+        let imported = slashing::import_pending(&folder, genesis_validators_root, &members)?;
+        let opened = Database::open(&Opening {
             folder: &folder,
             genesis_validators_root,
             now,
@@ -688,21 +703,44 @@ async fn open_database(
             change_signer,
             share_epoch: ShareEpoch(0),
             machine: slashing::machine_id(),
-        })
+        })?;
+        Ok::<_, StartError>((imported, opened))
     })
     .await
     .map_err(|error| StartError::Stopped(format!("opening the slashing database: {error}")))?;
-    let (database, report) = opened?;
+    let (imported, (database, report)) = opened?;
+    if let Some(imported) = imported {
+        tell_import(&imported);
+    }
     for doubt in &report.doubts {
         warn!(%doubt, "slashing database");
     }
     if let Some(embargo) = report.embargo {
         warn!(
             after_epoch = embargo.epoch.0,
+            exempt = report.exempt,
             "nothing is signed for this epoch, since the database may be older than the last signature (S4)"
         );
     }
     Ok((database, report))
+}
+
+fn tell_import(imported: &Imported) {
+    let newest = imported.newest();
+    info!(
+        validators = imported.floors.len(),
+        newest_target = newest.target.map(|epoch| epoch.0),
+        newest_slot = newest.slot.map(|slot| slot.0),
+        file = slashing::IMPORTED_FILE_NAME,
+        "imported the history of earlier signers: nothing at or below it is signed again"
+    );
+    if imported.absent > 0 || imported.foreign > 0 {
+        warn!(
+            absent = imported.absent,
+            foreign = imported.foreign,
+            "the imported history lacks validators of this cluster, or has others, which are left out"
+        );
+    }
 }
 
 async fn open_signer(

@@ -10,10 +10,12 @@
 
 mod committer;
 mod identity;
+mod import;
 pub mod interchange;
+mod snapshot;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,22 +27,24 @@ use flotilla_duty::io::RecordItem;
 use flotilla_duty::slashing::{Embargo, Floor, History, Refusal};
 use flotilla_types::{Epoch, PublicKeyBytes, Root, Slot};
 
-use committer::{Committer, Open, Request};
+use committer::{Committer, Open, Record, Request};
 pub use identity::{FileIdentity, Identity, machine_id};
+pub use import::{
+    IMPORT_FILE_NAME, IMPORTED_FILE_NAME, ImportError, Imported, import_file, import_pending,
+};
+pub use snapshot::Snapshot;
 use store::{Meta, Store};
 pub use store::{SCHEMA_VERSION, StoreError};
 
 /// The database's name in the data folder.
 pub const FILE_NAME: &str = "slashing.sqlite";
 
-/// Name of an EIP-3076 file in the data folder that is imported when the node next starts.
-pub const IMPORT_FILE_NAME: &str = "slashing-protection.json";
-
 /// Requests that may wait for the database's thread. A cluster asks once per duty, so that this many waiting means that the
 /// disk has stopped; what comes on top is refused at once.
 pub const QUEUE_LIMIT: usize = 1024;
 
-/// A heartbeat older than this many epochs raises a doubt (S4).
+/// A heartbeat older than this many epochs raises a doubt (S4). An imported history whose newest attestation is no older covers
+/// the time: it is the heartbeat of its validator.
 pub const STALE_EPOCHS: u64 = 2;
 
 /// Which generation of shares signs; it grows by one when a cluster replaces its shares (S9).
@@ -119,6 +123,11 @@ pub enum Doubt {
         /// Where the file lies now.
         is: FileIdentity,
     },
+    /// Commands have made the file, by an import; no node has used it yet.
+    #[error(
+        "the slashing database has not been used by a node yet, although validators have been active"
+    )]
+    Unused,
     /// The last sign of life is more than [`STALE_EPOCHS`] old.
     #[error("the slashing database was last in use at slot {heartbeat}, now it is slot {now}")]
     Stale {
@@ -159,6 +168,8 @@ pub struct OpenReport {
     /// What is not signed because of these doubts or of earlier ones. Stays in force for good, since nobody honest asks for
     /// the past again.
     pub embargo: Option<Embargo>,
+    /// How many validators the embargo does not apply to, since an imported history covers the time.
+    pub exempt: usize,
 }
 
 /// Why the database cannot be used.
@@ -300,16 +311,10 @@ impl Database {
     ///
     /// Never blocks. If the thread is gone or [`QUEUE_LIMIT`] requests wait, `reply` is called here with refusals.
     pub fn record(&self, items: Vec<RecordItem>, reply: impl FnOnce(Answer) + Send + 'static) {
-        match self.queue.try_send(Request::Record {
-            items,
-            reply: Box::new(reply),
-        }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(request)) => refuse(
-                request,
-                format!("{QUEUE_LIMIT} requests wait for it already"),
-            ),
-            Err(TrySendError::Disconnected(request)) => refuse(request, "it is closed".to_owned()),
+        let request = Request::Record(Record::new(items, reply));
+        // A request that comes back because the thread is gone is dropped here, which answers it.
+        if let Err(TrySendError::Full(Request::Record(record))) = self.queue.try_send(request) {
+            record.refuse(&format!("{QUEUE_LIMIT} requests wait for it already"));
         }
     }
 
@@ -374,16 +379,6 @@ impl Database {
 /// How the thread answers a question that somebody waits for.
 type Reply<T> = Box<dyn FnOnce(Result<T, DatabaseError>) + Send>;
 
-fn refuse(request: Request, reason: String) {
-    if let Request::Record { items, reply } = request {
-        let refuse = |item: &RecordItem| (item.validator, Err(Refusal::Database(reason.clone())));
-        reply(Answer {
-            results: items.iter().map(refuse).collect(),
-            sync: None,
-        });
-    }
-}
-
 /// Opens and reads the file, decides about doubts, and writes down who uses it from now on.
 fn prepare(opening: &Opening<'_>) -> Result<(Committer, OpenReport, Health), OpenError> {
     let path = opening.folder.join(FILE_NAME);
@@ -411,17 +406,22 @@ fn prepare(opening: &Opening<'_>) -> Result<(Committer, OpenReport, Health), Ope
         None => Vec::new(),
     };
     let meta = next_meta(opening, earlier.as_ref(), identity, &doubts);
+    let exempt = meta
+        .embargo
+        .filter(|_| !doubts.is_empty())
+        .map(|embargo| exempt(&doubts, embargo, &histories));
     store
-        .write_meta(&meta, !doubts.is_empty())
+        .write_meta(&meta, exempt.as_ref())
         .map_err(store_error)?;
+    let open = Open::read(store).map_err(store_error)?;
     let report = OpenReport {
         created: earlier.is_none(),
         validators: histories.len(),
         doubts,
         embargo: meta.embargo,
+        exempt: open.lifted.len(),
     };
     let health = Health::default();
-    let open = Open::read(store).map_err(store_error)?;
     let committer = Committer::new(
         path,
         file,
@@ -483,7 +483,11 @@ fn doubts(
     }
     // Without a heartbeat the file was last in use before genesis, as good as at slot 0.
     let heartbeat = earlier.heartbeat.unwrap_or_default();
-    if now.0.saturating_sub(heartbeat.0) > STALE_EPOCHS.saturating_mul(opening.slots_per_epoch) {
+    if earlier.heartbeat.is_none() && earlier.signer.is_none() {
+        doubts.push(Doubt::Unused);
+    } else if now.0.saturating_sub(heartbeat.0)
+        > STALE_EPOCHS.saturating_mul(opening.slots_per_epoch)
+    {
         doubts.push(Doubt::Stale { heartbeat, now });
     }
     if heartbeat.0 > now.0.saturating_add(1) {
@@ -494,6 +498,38 @@ fn doubts(
         _ => {}
     }
     doubts
+}
+
+/// The validators whose imported history covers the time that the doubts are about. Only doubts about age can be answered in
+/// this way: if the file may be a copy, the other one may have signed more, whatever has been imported here before.
+fn exempt(
+    doubts: &[Doubt],
+    embargo: Embargo,
+    histories: &BTreeMap<PublicKeyBytes, History>,
+) -> BTreeSet<PublicKeyBytes> {
+    let answerable = |doubt: &Doubt| match doubt {
+        Doubt::Missing | Doubt::Unused | Doubt::Stale { .. } => true,
+        Doubt::OtherMachine
+        | Doubt::OtherFile { .. }
+        | Doubt::Ahead { .. }
+        | Doubt::SignerChanged { .. } => false,
+    };
+    if !doubts.iter().all(answerable) {
+        return BTreeSet::new();
+    }
+    histories
+        .iter()
+        .filter(|(_, history)| covers(&history.floor(), embargo))
+        .map(|(validator, _)| *validator)
+        .collect()
+}
+
+/// Whether a floor is recent enough to stand for everything signed before `embargo`. A floor that votes have sunk into is some
+/// [`HISTORY_LIMIT`](flotilla_duty::slashing::HISTORY_LIMIT) votes old and never is.
+fn covers(floor: &Floor, embargo: Embargo) -> bool {
+    floor
+        .target
+        .is_some_and(|target| target.0.saturating_add(STALE_EPOCHS) >= embargo.epoch.0)
 }
 
 /// What the file says about its owner from now on. An embargo only grows.

@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail, ensure};
 use flotilla_cluster::create::File;
 use flotilla_cluster::{Definition, ValidatorAddresses};
 use flotilla_crypto::SecretKey;
-use flotilla_node::folder::{self, open_in_sequence, open_recursively};
+use flotilla_node::folder::{open_in_sequence, open_recursively};
 use flotilla_node::slashing::IMPORT_FILE_NAME;
-use flotilla_node::slashing::interchange::Interchange;
+use flotilla_node::slashing::interchange::{self, Contents, Interchange, MAX_FILE_BYTES};
 use flotilla_types::PublicKeyBytes;
 use zeroize::Zeroizing;
 
@@ -100,9 +100,13 @@ impl Existing {
             .iter()
             .map(|key| PublicKeyBytes(key.public_key().to_bytes()))
             .collect();
-        let history = read_history(path, &keys)?;
-        let covered: BTreeSet<_> = history.data.iter().map(|entry| entry.pubkey).collect();
-        let missing: Vec<String> = keys.difference(&covered).map(ToString::to_string).collect();
+        let mut history = read_history(path)?;
+        history.floors.retain(|key, _| keys.contains(key));
+        let missing: Vec<String> = keys
+            .iter()
+            .filter(|key| !history.floors.contains_key(key))
+            .map(ToString::to_string)
+            .collect();
         if !missing.is_empty() {
             let text = format!(
                 "{} says nothing about {} of the {} keys: {}",
@@ -119,17 +123,19 @@ impl Existing {
                 ),
             }
         }
-        Ok(Some(history))
+        Ok(Some(history.to_file()))
     }
 }
 
-/// The part of a history that is about `keys`.
-fn read_history(path: &Path, keys: &BTreeSet<PublicKeyBytes>) -> anyhow::Result<Interchange> {
-    let bytes = folder::read(path, "export it from the old signer")?;
-    let mut history: Interchange = serde_json::from_slice(&bytes)
-        .with_context(|| format!("{} is not an EIP-3076 file", path.display()))?;
-    history.data.retain(|entry| keys.contains(&entry.pubkey));
-    Ok(history)
+fn read_history(path: &Path) -> anyhow::Result<Contents> {
+    let name = || path.display().to_string();
+    let size = std::fs::metadata(path).with_context(name)?.len();
+    ensure!(
+        size <= MAX_FILE_BYTES,
+        "{} has more than {MAX_FILE_BYTES} bytes; export it in the minimal form",
+        path.display()
+    );
+    interchange::read(&std::fs::read(path).with_context(name)?).with_context(name)
 }
 
 /// The file for a node's folder.

@@ -23,10 +23,7 @@ const BATCH_LIMIT: usize = 256;
 /// What the thread is asked for.
 pub enum Request {
     /// Judge, write, sync, answer.
-    Record {
-        items: Vec<RecordItem>,
-        reply: Box<dyn FnOnce(Answer) + Send>,
-    },
+    Record(Record),
     /// Note that this node is alive at a slot.
     Heartbeat(Slot),
     /// Raise floors and, if `lift`, end the embargo for the validators named.
@@ -39,6 +36,51 @@ pub enum Request {
     Histories(Reply<BTreeMap<PublicKeyBytes, History>>),
     /// Close the file and end the thread.
     Close(SyncSender<()>),
+}
+
+/// Votes to record, and whom to tell. Whoever asked is always answered: with refusals if this is dropped instead.
+pub struct Record {
+    items: Vec<RecordItem>,
+    reply: Option<Box<dyn FnOnce(Answer) + Send>>,
+}
+
+impl Record {
+    /// A request to record `items`.
+    pub fn new(items: Vec<RecordItem>, reply: impl FnOnce(Answer) + Send + 'static) -> Self {
+        Self {
+            items,
+            reply: Some(Box::new(reply)),
+        }
+    }
+
+    fn answer(mut self, answer: Answer) {
+        if let Some(reply) = self.reply.take() {
+            reply(answer);
+        }
+    }
+
+    /// Answers that nothing may be signed.
+    pub fn refuse(self, reason: &str) {
+        let answer = self.refusal(reason);
+        self.answer(answer);
+    }
+
+    fn refusal(&self, reason: &str) -> Answer {
+        let refuse =
+            |item: &RecordItem| (item.validator, Err(Refusal::Database(reason.to_owned())));
+        Answer {
+            results: self.items.iter().map(refuse).collect(),
+            sync: None,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            reply(self.refusal("it is closed"));
+        }
+    }
 }
 
 /// The file as it is open, with its contents in memory.
@@ -150,21 +192,17 @@ impl Committer {
     /// Serves one batch with at most one transaction. Returns whom to tell once the file is closed, if one asked for that.
     pub fn serve(&mut self, batch: Vec<Request>) -> Option<SyncSender<()>> {
         let mut records = Vec::new();
-        let mut replies = Vec::new();
         let mut heartbeat = None;
         let mut others = Vec::new();
         for request in batch {
             match request {
-                Request::Record { items, reply } => {
-                    records.push(items);
-                    replies.push(reply);
-                }
+                Request::Record(record) => records.push(record),
                 Request::Heartbeat(slot) => heartbeat = heartbeat.max(Some(slot)),
                 other => others.push(other),
             }
         }
-        for (answer, reply) in self.commit(&records, heartbeat).into_iter().zip(replies) {
-            reply(answer);
+        for (answer, record) in self.commit(&records, heartbeat).into_iter().zip(records) {
+            record.answer(answer);
         }
         let mut closer = None;
         for request in others {
@@ -176,34 +214,29 @@ impl Committer {
                 } => reply(self.import(&floors, lift)),
                 Request::Histories(reply) => reply(self.ready().map(|open| open.histories.clone())),
                 Request::Close(closed) => closer = Some(closed),
-                Request::Record { .. } | Request::Heartbeat(_) => {} // Served above.
+                Request::Record(_) | Request::Heartbeat(_) => {} // Served above.
             }
         }
         closer
     }
 
     /// Judges and writes; one answer per entry of `records`.
-    fn commit(&mut self, records: &[Vec<RecordItem>], heartbeat: Option<Slot>) -> Vec<Answer> {
+    fn commit(&mut self, records: &[Record], heartbeat: Option<Slot>) -> Vec<Answer> {
         if records.is_empty() && heartbeat.is_none() {
             return Vec::new();
         }
         match self.try_commit(records, heartbeat) {
             Ok(answers) => answers,
-            Err(error) => {
-                let refuse =
-                    |item: &RecordItem| (item.validator, Err(Refusal::Database(error.0.clone())));
-                let answer = |items: &Vec<RecordItem>| Answer {
-                    results: items.iter().map(refuse).collect(),
-                    sync: None,
-                };
-                records.iter().map(answer).collect()
-            }
+            Err(error) => records
+                .iter()
+                .map(|record| record.refusal(&error.0))
+                .collect(),
         }
     }
 
     fn try_commit(
         &mut self,
-        records: &[Vec<RecordItem>],
+        records: &[Record],
         heartbeat: Option<Slot>,
     ) -> Result<Vec<Answer>, DatabaseError> {
         let embargo = self.embargo;
@@ -213,11 +246,11 @@ impl Committer {
             ..Changes::default()
         };
         let mut answers = Vec::with_capacity(records.len());
-        for items in records {
+        for record in records {
             let judge =
                 |item: &RecordItem| (item.validator, open.judge(embargo, item, &mut changes));
             answers.push(Answer {
-                results: items.iter().map(judge).collect(),
+                results: record.items.iter().map(judge).collect(),
                 sync: None,
             });
         }

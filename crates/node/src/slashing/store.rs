@@ -226,8 +226,12 @@ impl Store {
         }))
     }
 
-    /// Replaces `meta`; `forget_lifted` ends the exemptions from an earlier embargo. Synced on return.
-    pub fn write_meta(&mut self, meta: &Meta, forget_lifted: bool) -> Result<(), StoreError> {
+    /// Replaces `meta` and, if given, the exemptions from an earlier embargo by those from the one in `meta`. Synced on return.
+    pub fn write_meta(
+        &mut self,
+        meta: &Meta,
+        lifted: Option<&BTreeSet<PublicKeyBytes>>,
+    ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         let root = meta.genesis_validators_root.to_string();
         put(&transaction, "genesis_validators_root", Some(root))?;
@@ -267,8 +271,9 @@ impl Store {
             "embargo_slot",
             meta.embargo.map(|embargo| embargo.slot.0.to_string()),
         )?;
-        if forget_lifted {
+        if let Some(lifted) = lifted {
             transaction.execute("DELETE FROM lifted", [])?;
+            lift(&transaction, lifted)?;
         }
         Ok(transaction.commit()?)
     }
@@ -342,12 +347,7 @@ impl Store {
         if let Some(slot) = changes.heartbeat {
             put(&transaction, "heartbeat", Some(slot.0.to_string()))?;
         }
-        for validator in &changes.lifted {
-            transaction.execute(
-                "INSERT OR IGNORE INTO lifted (pubkey) VALUES (?1)",
-                params![validator.0],
-            )?;
-        }
+        lift(&transaction, &changes.lifted)?;
         Ok(transaction.commit()?)
     }
 
@@ -400,6 +400,18 @@ fn put(transaction: &Transaction<'_>, key: &str, value: Option<String>) -> Resul
             .execute(params![key, value])?,
         None => transaction.execute("DELETE FROM meta WHERE key = ?1", params![key])?,
     };
+    Ok(())
+}
+
+fn lift(
+    transaction: &Transaction<'_>,
+    validators: &BTreeSet<PublicKeyBytes>,
+) -> Result<(), StoreError> {
+    let mut statement =
+        transaction.prepare_cached("INSERT OR IGNORE INTO lifted (pubkey) VALUES (?1)")?;
+    for validator in validators {
+        statement.execute(params![validator.0])?;
+    }
     Ok(())
 }
 

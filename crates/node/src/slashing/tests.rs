@@ -308,6 +308,220 @@ fn import_lifts_the_embargo_for_the_validators_it_names_and_floors_them() {
     assert_eq!(record(&database, attestation(1, 3, 7)), Ok(()));
 }
 
+fn import_text(data: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"interchange_format_version":"5","genesis_validators_root":"{CHAIN}"}},"data":[{data}]}}"#
+    )
+}
+
+/// A history of `KEY` that ends with the attestation 1 -> `target` and a block of slot 90.
+fn history_until(target: u64) -> String {
+    import_text(&format!(
+        r#"{{"pubkey":"{KEY}","signed_blocks":[{{"slot":"90"}}],"signed_attestations":[{{"source_epoch":"1","target_epoch":"{target}"}}]}}"#
+    ))
+}
+
+/// On the machine that imports are made on.
+fn here(folder: &Path, now: u64) -> Opening<'_> {
+    Opening {
+        machine: machine_id(),
+        ..opening(folder, now)
+    }
+}
+
+fn members() -> BTreeSet<PublicKeyBytes> {
+    BTreeSet::from([KEY, OTHER_KEY])
+}
+
+#[test]
+fn file_in_the_folder_is_imported_before_the_first_start_and_forbids_conflicts() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join(IMPORT_FILE_NAME), history_until(2)).unwrap();
+    let imported = import_pending(folder.path(), CHAIN, &members())
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (
+            imported.created,
+            imported.floors.len(),
+            imported.absent,
+            imported.foreign
+        ),
+        (true, 1, 1, 0)
+    );
+    assert!(!folder.path().join(IMPORT_FILE_NAME).exists());
+    assert!(folder.path().join(IMPORTED_FILE_NAME).exists());
+    assert_eq!(
+        import_pending(folder.path(), CHAIN, &members()).unwrap(),
+        None
+    );
+
+    let (database, report) = reopened(&Opening {
+        validators_active: true,
+        ..here(folder.path(), 100)
+    });
+    assert_eq!((report.doubts, report.exempt), (vec![Doubt::Unused], 1));
+    // A double vote, a vote that surrounds, one that is surrounded; then the next honest one.
+    assert!(record(&database, attestation(1, 2, 7)).is_err());
+    assert!(record(&database, attestation(0, 3, 7)).is_err());
+    assert!(record(&database, attestation(2, 2, 7)).is_err());
+    assert_eq!(record(&database, attestation(1, 3, 7)), Ok(()));
+    // The other validator is not in the file: nobody knows what it signed in this epoch.
+    let other = RecordItem {
+        validator: OTHER_KEY,
+        vote: attestation(1, 3, 7),
+    };
+    assert_eq!(
+        record_all(&database, vec![other]),
+        vec![Err(Refusal::Embargo(Epoch(4)))]
+    );
+    database.close();
+
+    // A plain restart keeps both.
+    let (database, report) = reopened(&here(folder.path(), 101));
+    assert_eq!((report.doubts, report.exempt), (Vec::new(), 1));
+    assert_eq!(record(&database, attestation(1, 3, 7)), Ok(()));
+}
+
+#[test]
+fn imported_history_that_ends_too_early_does_not_end_the_doubt() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("file"), history_until(2)).unwrap();
+    import_file(folder.path(), &folder.path().join("file"), None, &members()).unwrap();
+    let late = (2 + STALE_EPOCHS + 1) * 32;
+    let (database, report) = reopened(&here(folder.path(), late));
+    assert_eq!(report.exempt, 0);
+    assert_eq!(
+        record(&database, attestation(4, 5, 7)),
+        Err(Refusal::Embargo(Epoch(6)))
+    );
+    database.close();
+
+    // With the rest of the history, up to the embargo, it ends.
+    fs::write(folder.path().join("file"), history_until(3)).unwrap();
+    let imported = import_file(
+        folder.path(),
+        &folder.path().join("file"),
+        Some(CHAIN),
+        &members(),
+    )
+    .unwrap();
+    assert_eq!((imported.created, imported.lifted), (false, 1));
+    let (database, _) = reopened(&here(folder.path(), late));
+    assert_eq!(record(&database, attestation(4, 5, 7)), Ok(()));
+}
+
+#[test]
+fn import_hides_no_doubt_about_a_copy() {
+    let folder = TempDir::new().unwrap();
+    reopened(&here(folder.path(), 100)).0.close();
+    let path = folder.path().join(FILE_NAME);
+    fs::copy(&path, folder.path().join("copy")).unwrap();
+    fs::rename(folder.path().join("copy"), &path).unwrap();
+    fs::write(folder.path().join("file"), history_until(2)).unwrap();
+    import_file(folder.path(), &folder.path().join("file"), None, &members()).unwrap();
+    let (_, report) = reopened(&here(folder.path(), 100));
+    assert!(matches!(report.doubts[..], [Doubt::OtherFile { .. }]));
+    assert_eq!(report.exempt, 0);
+}
+
+#[test]
+fn import_never_lowers_what_is_known() {
+    let folder = TempDir::new().unwrap();
+    let (database, _) = reopened(&opening(folder.path(), 300));
+    assert_eq!(record(&database, attestation(5, 9, 7)), Ok(()));
+    database
+        .raise(
+            BTreeMap::from([(
+                KEY,
+                Floor {
+                    source: Some(Epoch(4)),
+                    target: Some(Epoch(5)),
+                    slot: None,
+                },
+            )]),
+            false,
+        )
+        .unwrap();
+    let before = database.history(&KEY).unwrap();
+    database.close();
+    fs::write(folder.path().join("file"), history_until(2)).unwrap();
+    import_file(folder.path(), &folder.path().join("file"), None, &members()).unwrap();
+    let (database, _) = reopened(&opening(folder.path(), 300));
+    let mut expected = before;
+    expected.raise(Floor {
+        slot: Some(Slot(90)),
+        ..Floor::default()
+    });
+    assert_eq!(database.history(&KEY).unwrap(), expected);
+}
+
+#[test]
+fn damaged_file_and_one_of_another_chain_or_cluster_are_errors_and_stay_in_place() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(IMPORT_FILE_NAME);
+    fs::write(&path, &history_until(2)[..100]).unwrap();
+    let pending = || import_pending(folder.path(), CHAIN, &members()).unwrap_err();
+    assert!(matches!(pending(), ImportError::Content { .. }));
+    fs::write(&path, history_until(2)).unwrap();
+    let other = Root([5; 32]);
+    let error = import_pending(folder.path(), other, &members())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(&CHAIN.to_string()) && error.contains(&other.to_string()),
+        "{error}"
+    );
+    assert!(path.exists() && !folder.path().join(FILE_NAME).exists());
+
+    reopened(&Opening {
+        genesis_validators_root: other,
+        ..opening(folder.path(), 100)
+    })
+    .0
+    .close();
+    assert!(matches!(pending(), ImportError::OtherChain { .. }));
+    let strangers = BTreeSet::from([OTHER_KEY]);
+    assert!(matches!(
+        import_pending(folder.path(), CHAIN, &strangers),
+        Err(ImportError::OtherValidators {
+            found: 1,
+            members: 1,
+            ..
+        })
+    ));
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    assert!(matches!(pending(), ImportError::Read { .. }));
+}
+
+#[test]
+fn export_counts_what_the_embargo_forbids_as_signed() {
+    let folder = TempDir::new().unwrap();
+    let (database, _) = reopened(&opening(folder.path(), 100));
+    assert_eq!(record(&database, attestation(1, 2, 7)), Ok(()));
+    database.close();
+    reopened(&opening(folder.path(), 100 + 3 * 32)).0.close();
+    let snapshot = Snapshot::read(folder.path()).unwrap().unwrap();
+    for form in [interchange::Form::Complete, interchange::Form::Minimal] {
+        let exported = serde_json::to_vec(&snapshot.export(form)).unwrap();
+        let floors = interchange::import(&exported, CHAIN).unwrap();
+        let floor = Floor {
+            source: Some(Epoch(1)),
+            target: Some(Epoch(6)),
+            slot: Some(Slot(196)),
+        };
+        assert_eq!(floors, BTreeMap::from([(KEY, floor)]));
+    }
+}
+
+#[test]
+fn folder_without_a_database_has_no_snapshot() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(Snapshot::read(folder.path()).unwrap(), None);
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
 #[test]
 fn other_chain_other_signer_and_older_shares_are_errors() {
     let folder = TempDir::new().unwrap();
@@ -409,12 +623,8 @@ fn path_that_is_no_database_is_an_error() {
 
 fn serve(committer: &mut Committer, items: Vec<RecordItem>) -> Vec<Result<(), Refusal>> {
     let (answer, wait) = mpsc::sync_channel(1);
-    let reply = Box::new(move |reply: Answer| answer.send(reply).unwrap());
-    assert!(
-        committer
-            .serve(vec![Request::Record { items, reply }])
-            .is_none()
-    );
+    let record = Record::new(items, move |reply| answer.send(reply).unwrap());
+    assert!(committer.serve(vec![Request::Record(record)]).is_none());
     wait.recv()
         .unwrap()
         .results
@@ -484,6 +694,17 @@ fn closed_database_refuses() {
         Err(Refusal::Database(_))
     ));
     assert!(database.histories().is_err());
+}
+
+#[test]
+fn request_that_is_dropped_unserved_is_answered_with_refusals() {
+    let (answer, wait) = mpsc::sync_channel(1);
+    let record = Record::new(vec![item(attestation(1, 3, 1))], move |reply: Answer| {
+        answer.send(reply).unwrap();
+    });
+    drop(Request::Record(record));
+    let results = wait.recv().unwrap().results;
+    assert!(matches!(results[..], [(KEY, Err(Refusal::Database(_)))]));
 }
 
 #[test]
