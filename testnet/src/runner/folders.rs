@@ -13,7 +13,7 @@ use flotilla_cluster::{
     Cost, Creator, DEFAULT_GAS_LIMIT, Lock, Network, NewDefinition, NewDefinitionError, Operator,
     ParseError, ValidatorAddresses, Version,
 };
-use flotilla_types::{ForkVersion, PublicKeyBytes};
+use flotilla_types::{ForkVersion, PublicKeyBytes, Root};
 
 use super::launch::CHAIN_ID;
 use crate::options::Options;
@@ -22,6 +22,8 @@ use crate::options::Options;
 const FORK_VERSION: ForkVersion = ForkVersion([0x10, 0xf1, 0x07, 0x11]);
 /// The zero address: nothing is ever paid on this chain.
 const NO_ADDRESS: &str = "0x0000000000000000000000000000000000000000";
+/// What a split cluster's nodes import when they first start.
+const HISTORY_FILE: &str = "slashing-protection.json";
 /// Date of definitions, which nobody signs.
 const TIMESTAMP: &str = "2026-01-01T00:00:00Z";
 
@@ -60,6 +62,12 @@ pub enum FolderError {
         /// What is wrong with it.
         error: ParseError,
     },
+    /// The history beside the keys cannot be read.
+    #[error("{path}: expected an EIP-3076 file with metadata.genesis_validators_root")]
+    History {
+        /// The file.
+        path: PathBuf,
+    },
     /// The choices for a new cluster do not go together.
     #[error(transparent)]
     Definition(#[from] NewDefinitionError),
@@ -84,6 +92,8 @@ pub(super) struct Cluster {
     pub(super) fork_version: ForkVersion,
     /// Shares needed to sign.
     pub(super) threshold: usize,
+    /// The chain that the nodes' slashing histories are of, if they have any.
+    pub(super) genesis_validators_root: Option<Root>,
 }
 
 impl Cluster {
@@ -97,6 +107,7 @@ impl Cluster {
                 .collect(),
             fork_version: lock.fork_version(),
             threshold: lock.threshold(),
+            genesis_validators_root: None,
         }
     }
 }
@@ -247,6 +258,7 @@ fn copy_cluster(source: &Path, dir: &Path) -> Result<Cluster, FolderError> {
         });
     }
     let mut nodes = Vec::new();
+    let mut genesis_validators_root = None;
     for (index, from) in sources.iter().enumerate() {
         let to = dir.join(format!("node{index}"));
         private_folder(&to)?;
@@ -256,6 +268,11 @@ fn copy_cluster(source: &Path, dir: &Path) -> Result<Cluster, FolderError> {
             0o600,
         )?;
         copy_file(&from.join(LOCK_FILE), &to.join(LOCK_FILE), 0o400)?;
+        let history = from.join(HISTORY_FILE);
+        if history.exists() {
+            genesis_validators_root = Some(chain_of(&history)?);
+            copy_file(&history, &to.join(HISTORY_FILE), 0o600)?;
+        }
         let (from, to) = (from.join(KEYSTORE_FOLDER), to.join(KEYSTORE_FOLDER));
         private_folder(&to)?;
         for entry in fs::read_dir(&from).map_err(at(&from))? {
@@ -266,7 +283,24 @@ fn copy_cluster(source: &Path, dir: &Path) -> Result<Cluster, FolderError> {
         }
         nodes.push(dir.join(format!("node{index}")));
     }
-    Ok(Cluster::of(&lock, nodes))
+    Ok(Cluster {
+        genesis_validators_root,
+        ..Cluster::of(&lock, nodes)
+    })
+}
+
+/// The chain that a slashing history (EIP-3076) is of: a node imports no other.
+fn chain_of(path: &Path) -> Result<Root, FolderError> {
+    let bytes = fs::read(path).map_err(at(path))?;
+    serde_json::from_slice::<serde_json::Value>(&bytes)
+        .ok()
+        .and_then(|file| {
+            let root = file.get("metadata")?.get("genesis_validators_root")?;
+            root.as_str()?.parse().ok()
+        })
+        .ok_or_else(|| FolderError::History {
+            path: path.to_owned(),
+        })
 }
 
 /// A folder only its owner can look into; one that exists stays as it is.

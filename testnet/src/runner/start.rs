@@ -114,7 +114,9 @@ fn start_chain(
     if options.preset == Preset::Minimal {
         spec.sizes = ListSizes::MINIMAL;
     }
-    let genesis_validators_root = Root(options.seed.bytes("genesis", genesis_time.as_secs()));
+    let genesis_validators_root = cluster
+        .genesis_validators_root
+        .unwrap_or_else(|| Root(options.seed.bytes("genesis", genesis_time.as_secs())));
     let chain = Chain {
         spec,
         genesis_time,
