@@ -1,5 +1,12 @@
 //! Checks beyond those that decide whether a node starts: what would go wrong later, or cost money.
 
+use std::collections::BTreeSet;
+
+use flotilla_crypto::PublicKey;
+
+use super::claims::find_false;
+use super::keys::ValidatorKeys;
+use super::progress::Tracker;
 use super::{Check, Findings, VerifyOptions};
 use crate::address::Address;
 use crate::definition::{Definition, MAX_VALIDATORS, check_protocol, default_threshold};
@@ -85,12 +92,18 @@ fn verify_withdrawal_addresses(
 }
 
 /// What needs the keys too.
-pub(super) fn verify_lock(lock: &Lock, findings: &mut Findings) {
+pub(super) fn verify_lock(
+    lock: &Lock,
+    keys: &[ValidatorKeys],
+    findings: &mut Findings,
+    tracker: &mut Tracker<'_>,
+) {
     warn_of_unknown_fields(&lock.unknown_fields, &lock.definition, findings);
     verify_peers(lock, findings);
     verify_share_reuse(lock, findings);
+    let unsigned = unsigned_deposits(lock, keys, tracker);
     for (index, validator) in lock.validators.iter().enumerate() {
-        verify_deposits(lock, index, validator, findings);
+        verify_deposits(lock, index, validator, &unsigned, findings);
         verify_registration_fields(lock, index, validator, findings);
     }
 }
@@ -128,10 +141,34 @@ fn verify_share_reuse(lock: &Lock, findings: &mut Findings) {
     }
 }
 
+/// Validator and position of the deposits that their validators have not signed.
+fn unsigned_deposits(
+    lock: &Lock,
+    keys: &[ValidatorKeys],
+    tracker: &mut Tracker<'_>,
+) -> BTreeSet<(usize, usize)> {
+    let validators = lock.validators.iter().enumerate();
+    let deposits = validators.flat_map(|(index, validator)| {
+        let known = keys.get(index).and_then(|keys| keys.group.ok());
+        let deposits = validator.deposits.iter().enumerate();
+        deposits.filter_map(move |(position, locked)| {
+            let deposit = locked.to_deposit()?;
+            let signer = &deposit.message.public_key.0;
+            let key = known
+                .filter(|key| key.to_bytes() == *signer)
+                .or_else(|| PublicKey::from_bytes(signer).ok());
+            let claim = key.and_then(|key| deposit.claim(key, lock.fork_version()));
+            Some(((index, position), claim))
+        })
+    });
+    find_false(deposits, tracker)
+}
+
 fn verify_deposits(
     lock: &Lock,
     index: usize,
     validator: &DistributedValidator,
+    unsigned: &BTreeSet<(usize, usize)>,
     findings: &mut Findings,
 ) {
     let definition = &lock.definition;
@@ -179,7 +216,7 @@ fn verify_deposits(
         if let Err(error) = check_amount(message.amount, definition.compounding) {
             findings.error(Check::Deposit, format_args!("{path}.amount"), error);
         }
-        if !deposit.verifies(lock.fork_version()) {
+        if unsigned.contains(&(index, position)) {
             let text =
                 "not the validator's signature of the deposit: what is deposited would be lost";
             findings.error(Check::Deposit, format_args!("{path}.signature"), text);

@@ -7,7 +7,7 @@
 use blst::{Pairing, blst_p1, blst_p2, blst_p2_affine};
 
 use super::{Randomness, weight};
-use crate::bls::{CIPHERSUITE, HashedMessage, PublicKey, Signature};
+use crate::bls::{CIPHERSUITE, HashedMessage, PublicKey, Signature, verify};
 use crate::raw::{self, Point};
 
 /// That `signature` is `key`'s signature of `message`.
@@ -19,6 +19,14 @@ pub struct Claim {
     pub message: [u8; 32],
     /// The signature.
     pub signature: Signature,
+}
+
+impl Claim {
+    /// Whether it is true, by a check of its own.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        verify(&self.key, &self.message, &self.signature)
+    }
 }
 
 /// How many claims [`find_false_claims`] is best given at once: more save little time, and one false
