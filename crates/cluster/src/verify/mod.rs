@@ -82,6 +82,8 @@ pub enum Check {
     Protocol,
     /// Extra: the file has nothing its version does not know.
     UnknownField,
+    /// Extra: no text ends in zero bytes, which the hashes before v1.3 do not see.
+    TextEnd,
 }
 
 impl Check {
