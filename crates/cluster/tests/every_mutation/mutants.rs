@@ -127,7 +127,10 @@ fn text_changes(text: &str) -> Vec<(String, Value)> {
         // A recovery number of 0 or 1 in the other numbering.
         let (kept, last) = text.split_at(130);
         let number = u8::from_str_radix(last, 16).unwrap().wrapping_add(27);
-        found.push(("27 more at the end".to_owned(), format!("{kept}{number:02x}")));
+        found.push((
+            "27 more at the end".to_owned(),
+            format!("{kept}{number:02x}"),
+        ));
     }
     let found = found.into_iter();
     found
