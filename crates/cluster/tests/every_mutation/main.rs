@@ -41,11 +41,23 @@ fn means_the_same(original: &Lock, lock: &Lock) -> bool {
     lock == *original
 }
 
-/// The changes that make another valid file. There is one: before v1.2 the shares need not have
-/// signed the lock, and a lock that they have signed is none the worse without (spec 10 §3.4).
-fn is_legal(text: &str) -> bool {
-    let lock = Lock::parse(text.as_bytes()).unwrap();
-    lock.definition.version <= Version::V1_1 && lock.signature_aggregate.is_empty()
+/// Whether this is one of the two changes that make another valid file.
+///
+/// - Before v1.2 the shares need not have signed the lock, and a lock that they have signed is none
+///   the worse without (spec 10 §3.4).
+/// - A node signature may count its recovery number from 27 instead of 0 (spec 10 §2.5): it is still
+///   the same signature, and no hash covers it.
+fn is_legal(original: &Lock, text: &str) -> bool {
+    let mut lock = Lock::parse(text.as_bytes()).unwrap();
+    let recovery_numbers = lock
+        .node_signatures
+        .iter_mut()
+        .filter_map(|signature| signature.get_mut(64));
+    recovery_numbers
+        .filter(|number| **number >= 27)
+        .for_each(|number| *number -= 27);
+    means_the_same(original, &lock)
+        || lock.definition.version <= Version::V1_1 && lock.signature_aggregate.is_empty()
 }
 
 /// What is wrong with the outcome, if anything is.
@@ -61,7 +73,7 @@ fn complaint(original: &Lock, file: &Value, mutant: &Mutant) -> Option<String> {
                 .iter()
                 .filter(|finding| finding.severity == Severity::Error);
             if errors.next().is_none() {
-                if is_legal(&mutant.text) {
+                if is_legal(original, &mutant.text) {
                     return None;
                 }
                 format!("accepted, {findings:?}")
