@@ -80,5 +80,7 @@ pub use matching::{MatchError, match_shares};
 pub use network::{Network, Networks, UnknownNetwork};
 pub use peer::{Peer, PeerError, PeerId, peers};
 pub use rfc3339::definition_timestamp;
-pub use verify::{Check, Finding, LoadError, LoadOptions, Loaded, Severity, VerifyOptions};
+pub use verify::{
+    Check, Finding, LoadError, LoadOptions, Loaded, Progress, Severity, VerifyOptions,
+};
 pub use version::Version;

@@ -5,10 +5,19 @@
 //! are known, so wrong signatures cancel out with probability below 2^-63. This holds only inside
 //! the prime-order subgroup, whose membership [`Signature`] guarantees one by one: G2's cofactor
 //! has small factors, and a check of the sum alone would let errors of small order slip through.
+//!
+//! With messages of their own, signatures are [`Claim`]s; keys without signatures are folded by
+//! [`fold_rows`]. Files are checked so, and as nobody waits for them their weights have 128 bits.
+
+mod claims;
+mod fold;
 
 use blst::{blst_p1, blst_p1_affine, blst_p2, blst_p2_affine};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
+
+pub use claims::{CLAIMS_AT_ONCE, Claim, find_false_claims};
+pub use fold::fold_rows;
 
 use crate::bls::{HashedMessage, PublicKey, Signature};
 use crate::randomness::os_rng;
@@ -146,6 +155,17 @@ fn coefficient(rng: &mut ChaCha20Rng) -> [u8; COEFFICIENT_BYTES] {
         let number = rng.next_u64();
         if number != 0 {
             return number.to_le_bytes();
+        }
+    }
+}
+
+/// A random 128-bit number other than zero, little-endian.
+fn weight(rng: &mut ChaCha20Rng) -> [u8; 16] {
+    loop {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        if bytes != [0; 16] {
+            return bytes;
         }
     }
 }

@@ -266,6 +266,10 @@ impl HashedMessage {
         Self(raw::hash_to_signature_group(message, CIPHERSUITE))
     }
 
+    pub(crate) fn point(&self) -> &blst_p2_affine {
+        &self.0
+    }
+
     /// Whether e(key, H(message)) = e(generator, signature). Both points must be in their
     /// subgroups.
     pub(crate) fn verify(&self, key: &blst_p1_affine, signature: &blst_p2_affine) -> bool {

@@ -26,7 +26,7 @@
 //! |---|---|
 //! | `bls` | [`SecretKey`], [`PublicKey`], [`Signature`] on BLS12-381, and [`verify`] |
 //! | [`shares`] | splitting a key, recombining keys and signatures |
-//! | [`batch`] | many signatures of one message for little more than the price of one |
+//! | [`batch`] | many signatures of one message for little more than the price of one; many of many for half |
 //! | [`combine`] | all validators of one message: combine first, look for culprits only on failure |
 //! | `identity` | [`IdentityKey`], the operator's secp256k1 key |
 //! | `verified` | [`Verified`], the proof in the type that a check was made |

@@ -32,6 +32,8 @@ pub(crate) trait Point: Copy {
     /// The point times a scalar below the group order, little-endian, in constant time.
     /// Outside the prime-order subgroup the result is some point of the curve.
     fn multiply(self, scalar: &[u8; 32]) -> Self;
+    /// The point times a 128-bit number, little-endian, otherwise as `multiply`.
+    fn multiply_short(self, number: &[u8; 16]) -> Self;
     /// Whether this is the neutral element.
     fn is_infinity(&self) -> bool;
     /// Whether this is a point of the curve and belongs to the prime-order subgroup.
@@ -109,6 +111,13 @@ macro_rules! impl_point {
                 let mut result = Self::default();
                 // SAFETY: blst reads ceil(256 / 8) = 32 bytes of the scalar.
                 unsafe { blst::$mult(&mut result, &self, scalar.as_ptr(), 256) };
+                result
+            }
+
+            fn multiply_short(self, number: &[u8; 16]) -> Self {
+                let mut result = Self::default();
+                // SAFETY: blst reads ceil(128 / 8) = 16 bytes of the number.
+                unsafe { blst::$mult(&mut result, &self, number.as_ptr(), 128) };
                 result
             }
 
@@ -419,6 +428,15 @@ mod tests {
             let points = points(signature_generator(), numbers.len());
             let short = blst_p2::sum_of_products(&points, &short, 8);
             prop_assert_eq!(short, blst_p2::sum_of_products(&points, &long, 32));
+        }
+
+        #[test]
+        fn a_short_product_equals_the_long_one(number: u128) {
+            let long = Scalar::from_u128(number).to_le_bytes();
+            let short = number.to_le_bytes();
+            let (key, signature) = (generator(), signature_generator());
+            prop_assert_eq!(key.multiply_short(&short), key.multiply(&long));
+            prop_assert_eq!(signature.multiply_short(&short), signature.multiply(&long));
         }
 
         #[test]

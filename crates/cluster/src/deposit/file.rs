@@ -1,7 +1,9 @@
 //! `deposit-data*.json` in the form of the launchpad (spec 10 §5.4): one file per amount, the same in
 //! every node's folder.
 
-use flotilla_types::{PublicKeyBytes, SignatureBytes};
+use flotilla_crypto::PublicKey;
+use flotilla_crypto::batch::{CLAIMS_AT_ONCE, Claim, find_false_claims};
+use flotilla_types::{ForkVersion, PublicKeyBytes, SignatureBytes};
 use thiserror::Error;
 
 use super::{Deposit, DepositMessage, GWEI_PER_ETH};
@@ -64,11 +66,11 @@ pub fn to_json(deposits: &[Deposit], network: &Network) -> Result<String, Deposi
                 other: deposit.message.amount,
             });
         }
-        if !deposit.verifies(network.genesis_fork_version) {
-            return Err(DepositFileError::BadSignature {
-                public_key: deposit.message.public_key,
-            });
-        }
+    }
+    if let Some(deposit) = first_unsigned(deposits, network.genesis_fork_version) {
+        return Err(DepositFileError::BadSignature {
+            public_key: deposit.message.public_key,
+        });
     }
     let mut sorted: Vec<&Deposit> = deposits.iter().collect();
     sorted.sort_by_key(|deposit| deposit.message.public_key);
@@ -79,6 +81,24 @@ pub fn to_json(deposits: &[Deposit], network: &Network) -> Result<String, Deposi
             .collect(),
     )
     .render())
+}
+
+/// The first deposit that its validator has not signed. Good ones are checked together, so that only
+/// a bad one costs a second look.
+fn first_unsigned(deposits: &[Deposit], fork_version: ForkVersion) -> Option<&Deposit> {
+    deposits.chunks(CLAIMS_AT_ONCE).find_map(|chunk| {
+        let claims: Option<Vec<Claim>> = chunk
+            .iter()
+            .map(|deposit| {
+                let key = PublicKey::from_bytes(&deposit.message.public_key.0).ok()?;
+                deposit.claim(key, fork_version)
+            })
+            .collect();
+        if claims.is_some_and(|claims| find_false_claims(&claims).is_empty()) {
+            return None;
+        }
+        chunk.iter().find(|deposit| !deposit.verifies(fork_version))
+    })
 }
 
 fn entry(deposit: &Deposit, network: &Network) -> Output {

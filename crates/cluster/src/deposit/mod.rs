@@ -4,7 +4,8 @@
 mod amounts;
 pub mod file;
 
-use flotilla_crypto::{PublicKey, SecretKey, Signature, verify};
+use flotilla_crypto::batch::Claim;
+use flotilla_crypto::{PublicKey, SecretKey, Signature};
 use flotilla_types::{DomainType, ForkVersion, PublicKeyBytes, SignatureBytes};
 
 pub use amounts::{AmountError, GWEI_PER_ETH, check_amount, check_amounts, deposit_amounts};
@@ -86,16 +87,18 @@ impl Deposit {
     /// Whether the signature is the validator's. A deposit with a wrong one is money lost.
     #[must_use]
     pub fn verifies(&self, genesis_fork_version: ForkVersion) -> bool {
-        match (
-            PublicKey::from_bytes(&self.message.public_key.0),
-            Signature::from_bytes(&self.signature.0),
-        ) {
-            (Ok(key), Ok(signature)) => verify(
-                &key,
-                &self.message.signing_root(genesis_fork_version),
-                &signature,
-            ),
-            _ => false,
-        }
+        PublicKey::from_bytes(&self.message.public_key.0)
+            .ok()
+            .and_then(|key| self.claim(key, genesis_fork_version))
+            .is_some_and(|claim| claim.holds())
+    }
+
+    /// That `key` signed this; `None` if the signature is no point.
+    pub(crate) fn claim(&self, key: PublicKey, genesis_fork_version: ForkVersion) -> Option<Claim> {
+        Some(Claim {
+            key,
+            message: self.message.signing_root(genesis_fork_version),
+            signature: Signature::from_bytes(&self.signature.0).ok()?,
+        })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Missing keys and `null` are zero values and unknown keys are ignored, as other readers of these
 //! files have it. Everything else that is not of the expected form is an error with path, expected
-//! and found. Nesting is bounded by the parser (128 levels), size by [`MAX_FILE_BYTES`].
+//! and found. Nesting is bounded by the parser (128 levels), size by [`MAX_FILE_BYTES`], and since a
+//! few bytes of file can stand for many in memory, the number of values by [`MAX_VALUES`].
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,11 +12,15 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
 /// Largest file that is parsed: far above a lock of 10 000 validators, far below what exhausts memory.
 pub const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most values in a file: twice what the largest lock of [`MAX_FILE_BYTES`] has. A value takes about
+/// a hundred bytes besides its text.
+const MAX_VALUES: usize = 2_000_000;
 
 /// How much of a wrong text an error quotes.
 const QUOTED_CHARS: usize = 80;
@@ -46,7 +51,8 @@ impl ParseError {
 /// Parses `bytes` as one JSON value.
 ///
 /// # Errors
-/// Larger than [`MAX_FILE_BYTES`], not JSON, nested too deep, or an object with a key twice.
+/// Larger than [`MAX_FILE_BYTES`], more than [`MAX_VALUES`], not JSON, nested too deep, or an object
+/// with a key twice.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(ParseError::whole(
@@ -54,8 +60,20 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
             format!("{} bytes", bytes.len()),
         ));
     }
-    serde_json::from_slice(bytes)
+    read_values(bytes, MAX_VALUES)
         .map_err(|error| ParseError::whole("well-formed JSON", error.to_string()))
+}
+
+/// Reads one value, with those inside it at most `limit` values.
+fn read_values(bytes: &[u8], limit: usize) -> serde_json::Result<Value> {
+    let room = Room {
+        left: &Cell::new(limit),
+        limit,
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = room.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 /// A parsed value.
@@ -72,8 +90,8 @@ pub(crate) enum Value {
     Text(String),
     /// An array.
     List(Vec<Value>),
-    /// An object.
-    Object(BTreeMap<String, Member>),
+    /// An object, by ascending key.
+    Object(Box<[(String, Member)]>),
 }
 
 /// A member of an object, and whether a reader has asked for it.
@@ -96,7 +114,7 @@ impl Value {
         }
         match self {
             Self::Object(members) => {
-                for (key, member) in members {
+                for (key, member) in members.iter() {
                     let path = join(path, key);
                     if member.asked_for.get() {
                         member.value.append_unknown_members(&path, limit, found);
@@ -124,15 +142,29 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
+/// Reads values as long as there is room for them.
+#[derive(Clone, Copy)]
+struct Room<'a> {
+    left: &'a Cell<usize>,
+    limit: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Room<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.left.get().checked_sub(1) {
+            Some(left) => self.left.set(left),
+            None => {
+                let limit = self.limit;
+                return Err(de::Error::custom(format_args!("more than {limit} values")));
+            }
+        }
+        deserializer.deserialize_any(self)
     }
 }
 
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
+impl<'de> Visitor<'de> for Room<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,7 +201,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::List(list))
@@ -188,13 +220,14 @@ impl<'de> Visitor<'de> for ValueVisitor {
                 }
                 Entry::Vacant(entry) => {
                     entry.insert(Member {
-                        value: entries.next_value()?,
+                        value: entries.next_value_seed(self)?,
                         asked_for: Cell::new(false),
                     });
                 }
             }
         }
-        Ok(Value::Object(object))
+        // The map has done its part; for small objects it takes ten times the memory of a list.
+        Ok(Value::Object(object.into_iter().collect()))
     }
 }
 
@@ -275,10 +308,13 @@ impl<'a> Field<'a> {
     /// This is neither an object nor absent.
     pub(crate) fn get(&self, key: &str) -> Result<Field<'a>, ParseError> {
         let value = match self.value {
-            Value::Object(members) => members.get(key).map_or(&NULL, |member| {
-                member.asked_for.set(true);
-                &member.value
-            }),
+            Value::Object(members) => members
+                .binary_search_by(|(name, _)| name.as_str().cmp(key))
+                .map_or(&NULL, |position| {
+                    let member = &members[position].1;
+                    member.asked_for.set(true);
+                    &member.value
+                }),
             Value::Null => &NULL,
             _ => return Err(self.expected("an object")),
         };
@@ -460,6 +496,21 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         assert!(syntax_error(&"[".repeat(100_000)).contains("recursion limit"));
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        let json = br#"{"a":[1,2],"b":{}}"#;
+        assert!(read_values(json, 5).is_ok());
+        let error = read_values(json, 4).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("more than 4 values at line 1"), "{error}");
+        let bomb = format!("[{}0]", "0,".repeat(MAX_VALUES));
+        assert!(syntax_error(&bomb).contains("more than 2000000 values"));
+    }
+
+    #[test]
+    fn nothing_may_follow_the_value() {
+        assert!(syntax_error("{} {}").contains("trailing characters"));
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! Checks beyond those that decide whether a node starts: what would go wrong later, or cost money.
 
+use std::collections::BTreeSet;
+
+use flotilla_crypto::PublicKey;
+
+use super::claims::find_false;
+use super::keys::ValidatorKeys;
+use super::progress::Tracker;
 use super::{Check, Findings, VerifyOptions};
 use crate::address::Address;
-use crate::definition::{Definition, MAX_VALIDATORS, check_protocol, default_threshold};
+use crate::definition::{Addresses, Definition, MAX_VALIDATORS, check_protocol, default_threshold};
 use crate::deposit::{check_amount, deposit_amounts, withdrawal_credentials};
 use crate::json::prefixed_hex;
 use crate::lock::{DistributedValidator, Lock};
 use crate::peer::{PeerError, peers};
 use crate::verify::shares::repeats;
+
+const ADDRESS_BYTES: usize = 20;
 
 /// What can be said about a definition alone.
 pub(super) fn verify_definition(
@@ -21,6 +30,7 @@ pub(super) fn verify_definition(
         findings.warning(Check::Protocol, "consensus_protocol", error);
     }
     warn_of_unknown_fields(&definition.unknown_fields, definition, findings);
+    verify_text_ends(definition, findings);
 }
 
 fn warn_of_unknown_fields(paths: &[String], definition: &Definition, findings: &mut Findings) {
@@ -30,6 +40,35 @@ fn warn_of_unknown_fields(paths: &[String], definition: &Definition, findings: &
             definition.version
         );
         findings.warning(Check::UnknownField, path, message);
+    }
+}
+
+/// Early hashes pad texts with zeros, so a text with more zeros at its end hashes the same.
+fn verify_text_ends(definition: &Definition, findings: &mut Findings) {
+    if definition.version.has_ssz_hashing() {
+        return;
+    }
+    let mut texts = vec![
+        ("uuid".to_owned(), &definition.uuid),
+        ("name".to_owned(), &definition.name),
+        ("timestamp".to_owned(), &definition.timestamp),
+        ("dkg_algorithm".to_owned(), &definition.dkg_algorithm),
+    ];
+    if let Addresses::Shared(pair) = &definition.addresses {
+        texts.push(("fee_recipient_address".to_owned(), &pair.fee_recipient));
+        texts.push(("withdrawal_address".to_owned(), &pair.withdrawal));
+    }
+    for (index, operator) in definition.operators.iter().enumerate() {
+        texts.push((format!("operators[{index}].address"), &operator.address));
+    }
+    for (path, text) in texts {
+        if text.ends_with('\0') {
+            let message = format_args!(
+                "expected a text without zero bytes at its end, found {}",
+                text.len() - text.trim_end_matches('\0').len()
+            );
+            findings.error(Check::TextEnd, path, message);
+        }
     }
 }
 
@@ -62,14 +101,15 @@ fn verify_withdrawal_addresses(
         .networks
         .by_fork_version(definition.fork_version)
         .is_ok_and(crate::network::Network::has_real_money);
+    let each = definition.version.has_validator_addresses();
     // A pair shared by all validators is looked at once.
-    let distinct = if definition.version.has_validator_addresses() {
-        MAX_VALIDATORS
-    } else {
-        1
-    };
+    let distinct = if each { MAX_VALIDATORS } else { 1 };
     for (index, pair) in definition.each_addresses().enumerate().take(distinct) {
-        let path = format_args!("validators[{index}].withdrawal_address");
+        let path = if each {
+            format!("validators[{index}].withdrawal_address")
+        } else {
+            "withdrawal_address".to_owned()
+        };
         match Address::parse(&pair.withdrawal) {
             Err(error) => findings.warning(Check::Withdrawal, path, error),
             Ok(address) if address.is_zero() && real_money => {
@@ -85,12 +125,18 @@ fn verify_withdrawal_addresses(
 }
 
 /// What needs the keys too.
-pub(super) fn verify_lock(lock: &Lock, findings: &mut Findings) {
+pub(super) fn verify_lock(
+    lock: &Lock,
+    keys: &[ValidatorKeys],
+    findings: &mut Findings,
+    tracker: &mut Tracker<'_>,
+) {
     warn_of_unknown_fields(&lock.unknown_fields, &lock.definition, findings);
     verify_peers(lock, findings);
     verify_share_reuse(lock, findings);
+    let unsigned = unsigned_deposits(lock, keys, tracker);
     for (index, validator) in lock.validators.iter().enumerate() {
-        verify_deposits(lock, index, validator, findings);
+        verify_deposits(lock, index, validator, &unsigned, findings);
         verify_registration_fields(lock, index, validator, findings);
     }
 }
@@ -128,10 +174,34 @@ fn verify_share_reuse(lock: &Lock, findings: &mut Findings) {
     }
 }
 
+/// Validator and position of the deposits that their validators have not signed.
+fn unsigned_deposits(
+    lock: &Lock,
+    keys: &[ValidatorKeys],
+    tracker: &mut Tracker<'_>,
+) -> BTreeSet<(usize, usize)> {
+    let validators = lock.validators.iter().enumerate();
+    let deposits = validators.flat_map(|(index, validator)| {
+        let known = keys.get(index).and_then(|keys| keys.group.ok());
+        let deposits = validator.deposits.iter().enumerate();
+        deposits.filter_map(move |(position, locked)| {
+            let deposit = locked.to_deposit()?;
+            let signer = &deposit.message.public_key.0;
+            let key = known
+                .filter(|key| key.to_bytes() == *signer)
+                .or_else(|| PublicKey::from_bytes(signer).ok());
+            let claim = key.and_then(|key| deposit.claim(key, lock.fork_version()));
+            Some(((index, position), claim))
+        })
+    });
+    find_false(deposits, tracker)
+}
+
 fn verify_deposits(
     lock: &Lock,
     index: usize,
     validator: &DistributedValidator,
+    unsigned: &BTreeSet<(usize, usize)>,
     findings: &mut Findings,
 ) {
     let definition = &lock.definition;
@@ -149,7 +219,11 @@ fn verify_deposits(
         .and_then(|pair| Address::parse(&pair.withdrawal).ok())
         .map(|address| withdrawal_credentials(address, definition.compounding));
     for (position, locked) in validator.deposits.iter().enumerate() {
-        let path = format!("{path}[{position}]");
+        let path = if definition.version.has_single_deposit() {
+            path.clone() // Not a list.
+        } else {
+            format!("{path}[{position}]")
+        };
         let Some(deposit) = locked.to_deposit() else {
             findings.error(Check::Deposit, path, "a field has a wrong length");
             continue;
@@ -179,7 +253,7 @@ fn verify_deposits(
         if let Err(error) = check_amount(message.amount, definition.compounding) {
             findings.error(Check::Deposit, format_args!("{path}.amount"), error);
         }
-        if !deposit.verifies(lock.fork_version()) {
+        if unsigned.contains(&(index, position)) {
             let text =
                 "not the validator's signature of the deposit: what is deposited would be lost";
             findings.error(Check::Deposit, format_args!("{path}.signature"), text);
@@ -228,6 +302,20 @@ fn verify_registration_fields(
             format_args!("{path}.pubkey"),
             "not the validator's public key",
         );
+    }
+    // Without this check nothing would see zeros at its end: they hash as the padding they replace.
+    if stored.fee_recipient.len() != ADDRESS_BYTES {
+        let text = format_args!(
+            "expected {} bytes, found {}",
+            ADDRESS_BYTES,
+            stored.fee_recipient.len()
+        );
+        findings.error(
+            Check::RegistrationFields,
+            format_args!("{path}.fee_recipient"),
+            text,
+        );
+        return;
     }
     let wanted = lock
         .definition

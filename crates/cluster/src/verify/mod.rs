@@ -6,7 +6,10 @@
 //! they check and what only we check is told apart by [`Check::is_extra`]: a node never refuses a
 //! lock for an extra check alone.
 
+mod claims;
 mod extras;
+mod keys;
+mod progress;
 mod registrations;
 mod shares;
 mod wallets;
@@ -22,6 +25,9 @@ use crate::hashing::HashError;
 use crate::json::{ParseError, prefixed_hex};
 use crate::lock::Lock;
 use crate::network::Networks;
+use keys::ValidatorKeys;
+pub use progress::Progress;
+use progress::Tracker;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +82,8 @@ pub enum Check {
     Protocol,
     /// Extra: the file has nothing its version does not know.
     UnknownField,
+    /// Extra: no text ends in zero bytes, which the hashes before v1.3 do not see.
+    TextEnd,
 }
 
 impl Check {
@@ -109,6 +117,9 @@ pub struct VerifyOptions<'a> {
     pub contract_wallet: Option<&'a dyn ContractWallet>,
     /// Whether to make our extra checks too. They cost one more signature check per deposit.
     pub extra_checks: bool,
+    /// Is told of every step of a lock's verification, on the thread that verifies: large locks take
+    /// seconds.
+    pub progress: Option<&'a dyn Fn(Progress)>,
 }
 
 impl<'a> VerifyOptions<'a> {
@@ -119,6 +130,7 @@ impl<'a> VerifyOptions<'a> {
             networks,
             contract_wallet: None,
             extra_checks: true,
+            progress: None,
         }
     }
 }
@@ -129,6 +141,7 @@ impl fmt::Debug for VerifyOptions<'_> {
             .field("networks", &self.networks)
             .field("contract_wallet", &self.contract_wallet.is_some())
             .field("extra_checks", &self.extra_checks)
+            .field("progress", &self.progress.is_some())
             .finish()
     }
 }
@@ -274,6 +287,7 @@ impl Lock {
     #[must_use]
     pub fn verify(&self, options: &VerifyOptions<'_>) -> Vec<Finding> {
         let mut findings = Findings::new("");
+        let mut tracker = Tracker::new(self, options);
         if self.validators.len() as u64 != self.definition.num_validators {
             let message = format_args!(
                 "expected {} entries as num_validators says, found {}",
@@ -288,10 +302,11 @@ impl Lock {
             self.compute_lock_hash(),
             &self.lock_hash,
         );
-        self.verify_signatures(&mut findings);
+        let keys = self.verify_signatures(&mut findings, &mut tracker);
         if options.extra_checks {
-            extras::verify_lock(self, &mut findings);
+            extras::verify_lock(self, &keys, &mut findings, &mut tracker);
         }
+        tracker.finish();
         let mut all = self
             .definition
             .findings(options, "cluster_definition.")
@@ -311,14 +326,21 @@ impl Lock {
         accept(lock, findings, options)
     }
 
-    fn verify_signatures(&self, findings: &mut Findings) {
+    /// The keys of the validators, for more checks with them; none if there was nothing to check.
+    fn verify_signatures(
+        &self,
+        findings: &mut Findings,
+        tracker: &mut Tracker<'_>,
+    ) -> Vec<ValidatorKeys> {
         let version = self.definition.version;
         if self.signature_aggregate.is_empty() && version.is_base64() {
-            return; // Clusters of those versions may be unsigned, and have nothing else to check.
+            return Vec::new(); // Clusters of those versions may be unsigned, and have nothing else to check.
         }
-        shares::verify(self, findings);
-        registrations::verify(self, findings);
+        let keys = keys::decode(self, tracker);
+        shares::verify(self, &keys, findings);
+        registrations::verify(self, &keys, findings, tracker);
         self.verify_node_signatures(findings);
+        keys
     }
 
     fn verify_node_signatures(&self, findings: &mut Findings) {

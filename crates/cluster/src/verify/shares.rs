@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use flotilla_crypto::batch::fold_rows;
 use flotilla_crypto::shares::recombine_public;
 use flotilla_crypto::{PublicKey, ShareIndex, Signature, fast_aggregate_verify};
 use flotilla_types::PublicKeyBytes;
 
+use super::keys::ValidatorKeys;
 use super::{Check, Findings};
 use crate::definition::MAX_OPERATORS;
-use crate::lock::{DistributedValidator, Lock};
+use crate::lock::Lock;
 
-pub(super) fn verify(lock: &Lock, findings: &mut Findings) {
+pub(super) fn verify(lock: &Lock, keys: &[ValidatorKeys], findings: &mut Findings) {
     let aggregate = parse_aggregate(&lock.signature_aggregate);
     if let Err(problem) = &aggregate {
         findings.error(Check::AggregatePresence, "signature_aggregate", problem);
@@ -18,17 +20,21 @@ pub(super) fn verify(lock: &Lock, findings: &mut Findings) {
     verify_threshold(lock, findings);
     verify_distinct_keys(lock, findings);
 
-    let mut keys = Some(Vec::new());
-    for (index, validator) in lock.validators.iter().enumerate() {
-        let shares = verify_validator(lock, index, validator, findings);
-        keys = keys.zip(shares).map(|(mut keys, shares)| {
-            keys.extend(shares);
-            keys
-        });
+    let rows: Vec<Option<Vec<PublicKey>>> = keys.iter().map(ValidatorKeys::row).collect();
+    let suspects = Suspects::of(lock, &rows);
+    for (index, (keys, row)) in keys.iter().zip(&rows).enumerate() {
+        verify_counts(lock, index, findings);
+        keys.report(index, findings);
+        if let Some(row) = row
+            && suspects.include(row)
+        {
+            verify_polynomial(index, row, lock.threshold(), findings);
+        }
     }
     // With a malformed share the sum of keys has no meaning; the share has been reported.
-    if let (Ok(aggregate), Some(keys), Ok(lock_hash)) = (aggregate, keys, lock.compute_lock_hash())
-        && !is_by_all(&keys, &lock_hash, &aggregate)
+    let rows: Option<Vec<Vec<PublicKey>>> = rows.into_iter().collect();
+    if let (Ok(aggregate), Some(rows), Ok(lock_hash)) = (aggregate, rows, lock.compute_lock_hash())
+        && !is_by_all(&rows, &lock_hash, &aggregate)
     {
         let message =
             "not the sum of signatures of the lock hash by every share of every validator";
@@ -44,9 +50,13 @@ fn parse_aggregate(bytes: &[u8]) -> Result<[u8; 96], String> {
     }
 }
 
-fn is_by_all(keys: &[PublicKey], lock_hash: &[u8; 32], aggregate: &[u8; 96]) -> bool {
+fn is_by_all(rows: &[Vec<PublicKey>], lock_hash: &[u8; 32], aggregate: &[u8; 96]) -> bool {
+    let shares: Vec<PublicKey> = rows
+        .iter()
+        .flat_map(|row| row.iter().skip(1).copied())
+        .collect();
     Signature::from_bytes(aggregate)
-        .is_ok_and(|signature| fast_aggregate_verify(keys, lock_hash, &signature))
+        .is_ok_and(|signature| fast_aggregate_verify(&shares, lock_hash, &signature))
 }
 
 fn verify_threshold(lock: &Lock, findings: &mut Findings) {
@@ -91,71 +101,73 @@ pub(super) fn repeats<'a>(
         .collect()
 }
 
-/// The validator's shares as points; `None` when there is one that is not.
-fn verify_validator(
-    lock: &Lock,
-    index: usize,
-    validator: &DistributedValidator,
-    findings: &mut Findings,
-) -> Option<Vec<PublicKey>> {
-    let path = format!("distributed_validators[{index}]");
+fn verify_counts(lock: &Lock, index: usize, findings: &mut Findings) {
+    let shares = &lock.validators[index].public_shares;
+    let path = format!("distributed_validators[{index}].public_shares");
     let operators = lock.operators().len();
-    let counts_match = validator.public_shares.len() == operators;
-    if !counts_match {
+    if shares.len() != operators {
         let message = format_args!(
             "expected one for each of {operators} operators, found {}",
-            validator.public_shares.len()
+            shares.len()
         );
-        findings.error(
-            Check::PublicShares,
-            format_args!("{path}.public_shares"),
-            message,
-        );
+        findings.error(Check::PublicShares, &path, message);
     }
-    for (first, second) in repeats(&validator.public_shares) {
+    for (first, second) in repeats(shares) {
         let message = format_args!("the same share as public_shares[{first}]");
         findings.error(
             Check::PublicShares,
-            format_args!("{path}.public_shares[{second}]"),
+            format_args!("{path}[{second}]"),
             message,
         );
     }
-    let group = parse_key(
-        &validator.public_key,
-        || format!("{path}.distributed_public_key"),
-        findings,
-    );
-    let parsed = validator.public_shares.iter().enumerate();
-    let shares: Vec<Option<PublicKey>> = parsed
-        .map(|(share, key)| parse_key(key, || format!("{path}.public_shares[{share}]"), findings))
-        .collect();
-    let shares: Vec<PublicKey> = shares.into_iter().collect::<Option<_>>()?;
-    let group = group?;
-    if counts_match && operators <= MAX_OPERATORS && (1..=operators).contains(&lock.threshold()) {
-        verify_polynomial(&path, &group, &shares, lock.threshold(), findings);
-    }
-    Some(shares)
 }
 
-fn parse_key(
-    bytes: &PublicKeyBytes,
-    path: impl Fn() -> String,
-    findings: &mut Findings,
-) -> Option<PublicKey> {
-    PublicKey::from_bytes(&bytes.0)
-        .map_err(|error| findings.error(Check::PublicShares, path(), error))
-        .ok()
+/// Which validators' polynomials must be looked at one by one.
+///
+/// If all validators' shares lie on polynomials, so do those of their weighted sum, and if one's do
+/// not, the sum's do not either. So one look at the sum usually clears all.
+enum Suspects {
+    /// None: all are well, or without a threshold there is nothing to look for.
+    None,
+    /// Those with this many keys, group key and shares.
+    RowsOf(usize),
+}
+
+impl Suspects {
+    fn of(lock: &Lock, rows: &[Option<Vec<PublicKey>>]) -> Self {
+        let (operators, threshold) = (lock.operators().len(), lock.threshold());
+        if operators > MAX_OPERATORS || !(1..=operators).contains(&threshold) {
+            return Self::None;
+        }
+        let complete = rows.iter().flatten().map(Vec::as_slice);
+        let complete: Vec<&[PublicKey]> =
+            complete.filter(|row| row.len() == operators + 1).collect();
+        match fold_rows(&complete) {
+            Some(sum) if polynomial_faults(&sum, threshold).is_empty() => Self::None,
+            _ => Self::RowsOf(operators + 1),
+        }
+    }
+
+    fn include(&self, row: &[PublicKey]) -> bool {
+        matches!(self, Self::RowsOf(length) if row.len() == *length)
+    }
+}
+
+/// What does not lie on the polynomial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The group key.
+    Group,
+    /// The share of the peer with this index.
+    Share(usize),
 }
 
 /// The first `threshold` shares give the group key, and so does each later one in place of the
 /// last of them: then all lie on one polynomial of degree `threshold - 1`.
-fn verify_polynomial(
-    path: &str,
-    group: &PublicKey,
-    shares: &[PublicKey],
-    threshold: usize,
-    findings: &mut Findings,
-) {
+fn polynomial_faults(row: &[PublicKey], threshold: usize) -> Vec<Fault> {
+    let Some((group, shares)) = row.split_first() else {
+        return vec![Fault::Group];
+    };
     let numbered: Vec<(ShareIndex, &PublicKey)> = shares
         .iter()
         .enumerate()
@@ -164,25 +176,32 @@ fn verify_polynomial(
     let gives_group =
         |set: &[(ShareIndex, &PublicKey)]| recombine_public(set).is_ok_and(|key| key == *group);
     if !gives_group(&numbered[..threshold]) {
-        let message = format_args!("the first {threshold} public shares do not recombine to it");
-        findings.error(
-            Check::PublicShares,
-            format_args!("{path}.distributed_public_key"),
-            message,
-        );
-        return;
+        return vec![Fault::Group];
     }
-    for (peer, share) in numbered.iter().enumerate().skip(threshold) {
-        let mut set = numbered[..threshold - 1].to_vec();
-        set.push(*share);
-        if !gives_group(&set) {
-            let message =
-                format_args!("does not lie on the polynomial of the first {threshold} shares");
-            findings.error(
-                Check::PublicShares,
-                format_args!("{path}.public_shares[{peer}]"),
-                message,
-            );
-        }
+    let later = numbered.iter().enumerate().skip(threshold);
+    later
+        .filter(|(_, share)| {
+            let mut set = numbered[..threshold - 1].to_vec();
+            set.push(**share);
+            !gives_group(&set)
+        })
+        .map(|(peer, _)| Fault::Share(peer))
+        .collect()
+}
+
+fn verify_polynomial(index: usize, row: &[PublicKey], threshold: usize, findings: &mut Findings) {
+    let path = format!("distributed_validators[{index}]");
+    for fault in polynomial_faults(row, threshold) {
+        let (path, message) = match fault {
+            Fault::Group => (
+                format!("{path}.distributed_public_key"),
+                format!("the first {threshold} public shares do not recombine to it"),
+            ),
+            Fault::Share(peer) => (
+                format!("{path}.public_shares[{peer}]"),
+                format!("does not lie on the polynomial of the first {threshold} shares"),
+            ),
+        };
+        findings.error(Check::PublicShares, path, message);
     }
 }
