@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Work shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The bar; gone when dropped.
+/// The bar; gone when the work is done.
 pub struct Bar {
     bar: ProgressBar,
     began: Instant,
@@ -33,6 +33,12 @@ impl Bar {
     pub fn done(&self, count: usize, total: usize) {
         if self.began.elapsed() >= PATIENCE && !self.shown.swap(true, Ordering::Relaxed) {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        if count >= total {
+            return self.bar.finish_and_clear();
+        }
+        if self.bar.is_finished() {
+            self.bar.reset();
         }
         self.bar.set_length(total as u64);
         self.bar.set_position(count as u64);

@@ -1,9 +1,10 @@
 //! What commands that read definitions and locks have in common: the networks known, and whom to ask about contract wallets.
 
 use anyhow::Context as _;
-use flotilla_cluster::{ContractWallet, Networks, VerifyOptions};
+use flotilla_cluster::{ContractWallet, Networks, Progress, VerifyOptions};
 use flotilla_node::remote::ExecutionClient;
 
+use crate::bar::Bar;
 use crate::network::CustomNetwork;
 
 /// Address of an execution client.
@@ -27,12 +28,15 @@ impl ExecutionEndpoint {
 pub struct Verification {
     pub networks: Networks,
     execution: Option<ExecutionClient>,
+    progress: Box<dyn Fn(Progress)>,
 }
 
 impl Verification {
     /// Waits for the execution client, if one is named.
     pub fn new(custom: &CustomNetwork, endpoint: &ExecutionEndpoint) -> anyhow::Result<Self> {
+        let bar = Bar::new("checking signatures");
         Ok(Self {
+            progress: Box::new(move |progress| bar.done(progress.done, progress.total)),
             networks: custom.networks()?,
             execution: endpoint
                 .address()
@@ -49,6 +53,7 @@ impl Verification {
                 .execution
                 .as_ref()
                 .map(|client| client as &dyn ContractWallet),
+            progress: Some(&*self.progress),
             ..VerifyOptions::new(&self.networks)
         }
     }

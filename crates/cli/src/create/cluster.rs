@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use flotilla_cluster::create::{self, Created, Request, check_definition};
+use flotilla_cluster::create::{Created, Plan, Request, Signed, check_definition};
 use flotilla_cluster::{Cost, Creator, Definition, LoadOptions, Network, Operator};
 use flotilla_crypto::{SecretKey, os_rng};
 use flotilla_node::folder::{self, Staging};
@@ -99,8 +99,14 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         registration_time,
         ..Request::new(definition, &network)
     };
-    let created = create::cluster(request, &mut rng)?;
-    let staging = arguments.write(&created, managers.is_empty(), history.as_ref())?;
+    let staging = Staging::new(&arguments.cluster_dir)?;
+    let plan = Plan::draw(request, &mut rng)?;
+    let signed = match managers.is_empty() {
+        true => seal_and_sign(&plan, &staging)?,
+        false => plan.sign()?,
+    };
+    let created = plan.created(signed);
+    write(&staging, &created, history.as_ref())?;
     // The files are on disk by now: a share in a key manager is of no use without them.
     if !managers.is_empty() {
         runtime()?.block_on(hand_over(&managers, &created, history.as_ref()))?;
@@ -253,38 +259,6 @@ impl Arguments {
         self.cluster_dir.join(node_name(index))
     }
 
-    fn write(
-        &self,
-        created: &Created,
-        with_keystores: bool,
-        history: Option<&Interchange>,
-    ) -> anyhow::Result<Staging> {
-        let staging = Staging::new(&self.cluster_dir)?;
-        let names: Vec<String> = (0..created.nodes.len()).map(node_name).collect();
-        for (name, node) in names.iter().zip(&created.nodes) {
-            for file in &node.files {
-                staging.write(name, file)?;
-            }
-            if let Some(history) = history {
-                staging.write(name, &import_file(history)?)?;
-            }
-        }
-        if with_keystores {
-            let keystores: Vec<_> = names
-                .iter()
-                .zip(&created.nodes)
-                .flat_map(|(name, node)| {
-                    node.keystores
-                        .iter()
-                        .map(|keystore| (name.as_str(), keystore))
-                })
-                .collect();
-            let bar = Bar::new("encrypting keystores");
-            staging.seal(&keystores, &|done, total| bar.done(done, total))?;
-        }
-        Ok(staging)
-    }
-
     fn tell(
         &self,
         created: &Created,
@@ -326,6 +300,43 @@ impl Arguments {
             "Run one with:  flotilla run --data-dir FOLDER --signer builtin --beacon-node-endpoints URL --p2p-peer INDEX=MULTIADDR …",
         );
     }
+}
+
+/// Encrypts the keystores on every core and signs the lock meanwhile.
+fn seal_and_sign(plan: &Plan<'_>, staging: &Staging) -> anyhow::Result<Signed> {
+    let names: Vec<String> = (0..plan.keystores().len()).map(node_name).collect();
+    let keystores: Vec<_> = names
+        .iter()
+        .zip(plan.keystores())
+        .flat_map(|(name, node)| node.iter().map(|keystore| (name.as_str(), keystore)))
+        .collect();
+    let bar = Bar::new("encrypting keystores");
+    std::thread::scope(|scope| {
+        let signing = scope.spawn(|| plan.sign());
+        let sealed = staging.seal(&keystores, &|done, total| bar.done(done, total));
+        let signed = match signing.join() {
+            Ok(signed) => signed?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        sealed?;
+        Ok(signed)
+    })
+}
+
+fn write(
+    staging: &Staging,
+    created: &Created,
+    history: Option<&Interchange>,
+) -> anyhow::Result<()> {
+    for (index, node) in created.nodes.iter().enumerate() {
+        for file in &node.files {
+            staging.write(&node_name(index), file)?;
+        }
+        if let Some(history) = history {
+            staging.write(&node_name(index), &import_file(history)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn node_name(index: usize) -> String {

@@ -13,11 +13,39 @@ use crate::lock::{DistributedValidator, LockedDeposit, LockedRegistration};
 use crate::network::Network;
 use crate::registration::{DEFAULT_REGISTRATION_GAS_LIMIT, RegistrationMessage};
 
-/// A validator with its shares, in operator order.
+/// A validator's whole key and its shares, in operator order.
+#[derive(Debug)]
+pub(super) struct PlannedValidator {
+    root: SecretKey,
+    pub(super) shares: Vec<SecretKey>,
+}
+
+impl PlannedValidator {
+    /// Splits the key of validator `index`.
+    pub(super) fn split(
+        index: usize,
+        root: SecretKey,
+        definition: &Definition,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, CreateError> {
+        let threshold = usize::try_from(definition.threshold).unwrap_or(usize::MAX);
+        let shares = split(&root, threshold, definition.operators.len(), rng).map_err(|error| {
+            CreateError::Split {
+                validator: index,
+                error,
+            }
+        })?;
+        Ok(Self {
+            root,
+            shares: shares.into_iter().map(|(_, share)| share).collect(),
+        })
+    }
+}
+
+/// A validator as the lock has it, with its deposits.
 pub(super) struct MadeValidator {
     pub(super) entry: DistributedValidator,
     pub(super) deposits: Vec<Deposit>,
-    pub(super) shares: Vec<SecretKey>,
 }
 
 /// What all validators of a cluster have in common.
@@ -28,21 +56,13 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// The validator at `index` with the whole key `root`.
+    /// The validator at `index`, with what its whole key signs.
     pub(super) fn validator(
         &self,
         index: usize,
-        root: &SecretKey,
-        rng: &mut impl CryptoRng,
+        planned: &PlannedValidator,
     ) -> Result<MadeValidator, CreateError> {
-        let definition = self.definition;
-        let threshold = usize::try_from(definition.threshold).unwrap_or(usize::MAX);
-        let shares = split(root, threshold, definition.operators.len(), rng).map_err(|error| {
-            CreateError::Split {
-                validator: index,
-                error,
-            }
-        })?;
+        let (definition, root) = (self.definition, &planned.root);
         let public_key = PublicKeyBytes(root.public_key().to_bytes());
         let none = ValidatorAddresses::default();
         let pair = definition.validator_addresses(index).unwrap_or(&none);
@@ -56,18 +76,15 @@ impl Maker<'_> {
         let registration = self.registration(public_key, address(&pair.fee_recipient)?, root);
         let entry = DistributedValidator {
             public_key,
-            public_shares: shares
+            public_shares: planned
+                .shares
                 .iter()
-                .map(|(_, share)| PublicKeyBytes(share.public_key().to_bytes()))
+                .map(|share| PublicKeyBytes(share.public_key().to_bytes()))
                 .collect(),
             deposits: self.locked_deposits(&deposits),
             registration,
         };
-        Ok(MadeValidator {
-            entry,
-            deposits,
-            shares: shares.into_iter().map(|(_, share)| share).collect(),
-        })
+        Ok(MadeValidator { entry, deposits })
     }
 
     fn deposits(

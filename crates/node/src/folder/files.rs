@@ -110,6 +110,7 @@ pub fn write_atomic(
         std::process::id()
     ));
     let result = write_new(&temporary, bytes, mode)
+        .and_then(|file| file.sync_all())
         .map_err(error)
         .and_then(|()| install(&temporary, path, overwrite));
     if result.is_err() {
@@ -122,7 +123,8 @@ pub fn write_atomic(
         .map_err(error)
 }
 
-pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+/// Writes a file that is not synced yet.
+pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     // What a crashed process of the same id left behind.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -136,7 +138,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
     file.write_all(bytes)?;
     // The umask may have taken bits away when the file was created.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.sync_all()
+    Ok(file)
 }
 
 fn install(temporary: &Path, path: &Path, overwrite: Overwrite) -> Result<(), WriteError> {

@@ -46,14 +46,17 @@ impl Staging {
         })
     }
 
-    /// Writes and syncs a file of the folder `folder`; the folders above it are made.
+    /// Writes a file of the folder `folder`; the folders above it are made. Synced by [`install`](Self::install), all files at once:
+    /// that costs a fraction of one after another.
     ///
     /// # Errors
     /// The file system refused.
     pub fn write(&self, folder: &str, file: &create::File) -> Result<(), WriteError> {
         let path = self.root.join(folder).join(&file.path);
         create_folder(path.parent().unwrap_or(&self.root))?;
-        files::write_new(&path, &file.bytes, file.mode).map_err(|error| refused(&path, error))
+        files::write_new(&path, &file.bytes, file.mode)
+            .map(drop)
+            .map_err(|error| refused(&path, error))
     }
 
     /// Puts everything into `target/NAME` (tar, gzip) instead of installing it; the folders vanish.
@@ -99,7 +102,7 @@ impl Staging {
     /// # Errors
     /// The file system refused; folders installed before that stay, each whole.
     pub fn install(self) -> Result<(), WriteError> {
-        sync_folders(&self.root)?;
+        sync_all(&self.root)?;
         for name in sorted(&self.root).map_err(|error| refused(&self.root, error))? {
             let place = self.target.join(&name);
             fs::rename(self.root.join(&name), &place).map_err(|error| match error.kind() {
@@ -147,20 +150,32 @@ fn create_folder(path: &Path) -> Result<(), WriteError> {
         .map_err(|error| refused(path, error))
 }
 
-fn sync_folders(folder: &Path) -> Result<(), WriteError> {
+/// Syncs a folder with everything in it: on Linux its whole file system with one call, which for hundreds of small files takes a
+/// tenth of the time of one after another.
+#[cfg(target_os = "linux")]
+fn sync_all(folder: &Path) -> Result<(), WriteError> {
+    File::open(folder)
+        .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
+        .map_err(|error| refused(folder, error))
+}
+
+/// Syncs a folder with everything in it.
+#[cfg(not(target_os = "linux"))]
+fn sync_all(folder: &Path) -> Result<(), WriteError> {
     for entry in fs::read_dir(folder).map_err(|error| refused(folder, error))? {
         let entry = entry.map_err(|error| refused(folder, error))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            sync_folders(&entry.path())?;
+        match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => sync_all(&entry.path())?,
+            false => sync(&entry.path())?,
         }
     }
     sync(folder)
 }
 
-fn sync(folder: &Path) -> Result<(), WriteError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| refused(folder, error))
+fn sync(path: &Path) -> Result<(), WriteError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| refused(path, error))
 }
 
 fn refused(path: &Path, source: io::Error) -> WriteError {

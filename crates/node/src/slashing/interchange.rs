@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn merged_contents_have_the_higher_floors() {
-        let of = |target, slot| Contents {
+        let of = |target: u64, slot: Option<u64>| Contents {
             genesis_validators_root: CHAIN,
             floors: BTreeMap::from([(
                 KEY,
