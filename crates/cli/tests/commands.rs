@@ -26,8 +26,15 @@ fn every_command_teaches() {
         vec!["run"],
         vec!["testnet"],
         vec!["create", "cluster"],
+        vec!["create", "dkg"],
         vec!["create", "enr"],
         vec!["enr"],
+        vec!["combine"],
+        vec!["cluster", "show"],
+        vec!["cluster", "verify"],
+        vec!["slashing-protection", "import"],
+        vec!["slashing-protection", "export"],
+        vec!["slashing-protection", "show"],
         vec!["bench", "latency"],
         vec!["pause"],
         vec!["resume"],
@@ -35,7 +42,22 @@ fn every_command_teaches() {
     ] {
         let output = flotilla(&[command.as_slice(), &["--help"]].concat());
         assert!(output.status.success(), "{command:?}");
-        assert!(text(&output).contains("Usage:"), "{command:?}");
+        let help = text(&output);
+        assert!(help.contains("Usage:"), "{command:?}");
+        // The first line is a sentence about the command, and every flag has one.
+        let about = help.lines().next().unwrap_or_default();
+        assert!(
+            about.split_whitespace().count() >= 2,
+            "{command:?}: {about}"
+        );
+        let flags = help.lines().filter(|line| line.starts_with("      --"));
+        for flag in flags {
+            let position = help.find(flag).unwrap();
+            let rest = &help[position + flag.len()..];
+            let explained = flag.trim().contains("  ")
+                || rest.trim_start_matches('\n').starts_with("          ");
+            assert!(explained, "{command:?}: {flag}");
+        }
     }
 }
 

@@ -104,3 +104,60 @@ impl KeyFileLock {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use flotilla_cluster::create::{Request, cluster};
+    use flotilla_cluster::{Networks, NewDefinition, Operator, ValidatorAddresses};
+    use flotilla_crypto::os_rng;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn lock() -> Lock {
+        let networks = Networks::public();
+        let network = networks.by_name("hoodi").unwrap();
+        let address = "0x000000000000000000000000000000000000dEaD".to_owned();
+        let definition = NewDefinition {
+            operators: vec![Operator::default(); 3],
+            validators: vec![ValidatorAddresses {
+                fee_recipient: address.clone(),
+                withdrawal: address,
+            }],
+            ..NewDefinition::new(network)
+        };
+        let mut rng = os_rng().unwrap();
+        let definition = definition.build(&mut rng).unwrap();
+        cluster(Request::new(definition, network), &mut rng)
+            .unwrap()
+            .lock
+    }
+
+    #[test]
+    fn a_key_in_use_is_not_taken_until_its_mark_has_aged() {
+        let (folder, lock) = (TempDir::new().unwrap(), lock());
+        let identity = folder.path().join("charon-enr-private-key");
+        let start = Timestamp::from_secs(1_800_000_000);
+        let after = |seconds| Timestamp::from_secs(start.as_secs() + seconds);
+        let first = KeyFileLock::acquire(&identity, &lock, start).unwrap();
+        let in_use = KeyFileLock::acquire(&identity, &lock, after(3)).unwrap_err();
+        assert!(matches!(in_use, KeyFileLockError::InUse { .. }), "{in_use}");
+        first.renew(after(4)).unwrap();
+        assert!(KeyFileLock::acquire(&identity, &lock, after(8)).is_err());
+        KeyFileLock::acquire(&identity, &lock, after(10)).unwrap();
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        assert_eq!(names.count(), 1, "the temporary file is gone");
+    }
+
+    #[test]
+    fn a_damaged_mark_is_not_overwritten() {
+        let folder = TempDir::new().unwrap();
+        let identity = folder.path().join("charon-enr-private-key");
+        let mark = folder.path().join("charon-enr-private-key.lock");
+        std::fs::write(&mark, "{").unwrap();
+        let error = KeyFileLock::acquire(&identity, &lock(), Timestamp::from_secs(1)).unwrap_err();
+        assert!(error.to_string().contains("delete the file"), "{error}");
+        assert_eq!(std::fs::read(&mark).unwrap(), b"{");
+    }
+}
