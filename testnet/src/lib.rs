@@ -23,6 +23,7 @@
 pub mod api;
 pub mod bench;
 pub mod chain;
+pub mod collector;
 mod http;
 pub mod options;
 pub mod proxy;

@@ -6,13 +6,17 @@ mod bar;
 mod cluster;
 mod combine;
 mod create;
+mod deposit;
 mod environment;
+mod exit;
+mod feerecipient;
 mod identity;
 mod latency;
 mod logging;
 mod network;
 mod pause;
 mod run;
+mod seat;
 mod slashing;
 mod testnet;
 mod topology;
@@ -47,6 +51,15 @@ enum Command {
     /// Look at a cluster's files.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Let validators leave.
+    #[command(subcommand)]
+    Exit(exit::Exit),
+    /// Make further deposits for validators of the cluster.
+    #[command(subcommand)]
+    Deposit(deposit::Deposit),
+    /// Change who receives the fees of a validator.
+    #[command(subcommand)]
+    Feerecipient(feerecipient::FeeRecipient),
     /// Measure.
     #[command(subcommand)]
     Bench(Bench),
@@ -139,6 +152,11 @@ fn execute(
         }
         Command::Cluster(Cluster::Verify(arguments)) => cluster::verify::execute(&arguments),
         Command::Enr(arguments) => identity::show(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Exit(command) => exit::execute(&command).map(|()| ExitCode::SUCCESS),
+        Command::Deposit(command) => deposit::execute(&command).map(|()| ExitCode::SUCCESS),
+        Command::Feerecipient(command) => {
+            feerecipient::execute(&command).map(|()| ExitCode::SUCCESS)
+        }
         Command::Bench(Bench::Latency(arguments)) => latency::execute(arguments),
         Command::Pause(arguments) => pause::pause(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Resume(arguments) => pause::resume(&arguments).map(|()| ExitCode::SUCCESS),

@@ -164,7 +164,8 @@ pub fn with_flags_of_the_field(command: Command) -> Command {
     command.mut_subcommand("run", |run| run.args(WITHOUT_MEANING.map(flag)))
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+/// An HTTP header as a flag has it.
+pub fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -32,9 +32,11 @@
 //! | `key_guard` | [`KeyGuard`]: one process per identity key, the way Charon marks it |
 //! | `network` | [`Networks`]: which chain a fork version means |
 //! | `matching` | [`match_shares`]: which secret is whose share |
+//! | [`collect`] | what operators sign one by one and a server collects |
 //! | [`create`], [`combine`] | a whole cluster from keys, and keys from a whole cluster |
 
 mod address;
+pub mod collect;
 pub mod combine;
 pub mod create;
 mod definition;

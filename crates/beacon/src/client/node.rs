@@ -328,6 +328,24 @@ impl BeaconNode {
         .await
     }
 
+    /// Submits a signed voluntary exit, as JSON, to all endpoints at once (`POST /eth/v1/beacon/pool/voluntary_exits`).
+    ///
+    /// # Errors
+    /// [`SubmitError`] when no endpoint accepted it.
+    pub async fn submit_voluntary_exit(&self, exit: String) -> Result<(), SubmitError> {
+        let path = "/eth/v1/beacon/pool/voluntary_exits";
+        let mut call = self.post("submit_voluntary_exit", path, exit, SMALL);
+        call.timeout = self.timeouts.submit;
+        submission::submit(
+            &self.endpoints,
+            &self.client,
+            self.observer.as_ref(),
+            Arc::new(call),
+            1,
+        )
+        .await
+    }
+
     /// The events of all endpoints in one stream without end, so that one silent endpoint hides nothing; consumers see an
     /// event once per endpoint. Broken streams are opened again, with a growing pause. Dropping the stream closes all.
     pub fn events(&self, topics: &[Topic]) -> Events {

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flotilla_types::Timestamp;
 
 /// The time that files are dated with.
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::from(
         SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::{Registration, RegistrationMessage};
 use crate::address::Address;
+use crate::collect::registration::RegistrationJson;
 use crate::json::{Field, ParseError, parse};
 use crate::lock::Lock;
 
@@ -50,6 +51,15 @@ pub fn parse_overrides(
             })
         }
     }
+}
+
+/// The file's text: by public key, compact.
+#[must_use]
+pub fn to_json(registrations: &[Registration]) -> String {
+    let mut sorted: Vec<&Registration> = registrations.iter().collect();
+    sorted.sort_by_key(|registration| registration.message.public_key);
+    let entry = |registration: &&Registration| serde_json::json!({ "version": "v1", "v1": RegistrationJson::from(*registration) });
+    serde_json::Value::from(sorted.iter().map(entry).collect::<Vec<_>>()).to_string()
 }
 
 fn read(field: &Field<'_>) -> Result<Registration, ParseError> {

@@ -3,6 +3,7 @@
 //! Nothing here is needed to run a cluster: each is one request that a person asked for by naming its address. Every answer is
 //! bounded in time and size, and whoever answers wrongly is named. What is sent and what an answer means is `cluster`'s business.
 
+mod collector;
 mod definition;
 mod execution;
 mod http;
@@ -11,6 +12,7 @@ mod publish;
 #[cfg(test)]
 mod testing;
 
+pub use collector::Collector;
 pub use definition::{fetch_definition, is_url};
 pub use execution::ExecutionClient;
 pub use http::RemoteError;
