@@ -37,4 +37,4 @@ pub use node::{BeaconNode, Timeouts};
 pub use observer::{Observer, Request};
 /// The address of an endpoint. User and password in it are sent as basic authentication and never shown.
 pub use reqwest::Url;
-pub use submission::{AttestationBatch, Rejection, SubmitError};
+pub use submission::{AttestationBatch, ProposerPreparation, Rejection, SubmitError};

@@ -12,6 +12,7 @@ use flotilla_cluster::registration::Registration;
 use flotilla_cluster::registration::overrides::{effective, parse_overrides, to_json};
 use flotilla_cluster::{Address, Lock};
 use flotilla_node::folder::{self, Overwrite, write_atomic};
+use flotilla_node::preparations::OVERRIDES_FILE_NAME;
 use flotilla_node::remote::Collector;
 use flotilla_types::PublicKeyBytes;
 
@@ -20,7 +21,6 @@ use crate::seat::{CollectorFlags, LockFlags, SeatFlags, ShareFlags};
 use crate::testnet::runtime;
 use crate::{say, warn};
 
-const FILE_NAME: &str = "builder_registrations_overrides.json";
 const FILE_MODE: u32 = 0o644;
 
 /// The commands.
@@ -100,7 +100,7 @@ pub fn execute(command: &FeeRecipient) -> anyhow::Result<()> {
 fn overrides_path(given: Option<&PathBuf>, lock: &LockFlags) -> PathBuf {
     given
         .cloned()
-        .unwrap_or_else(|| lock.folder().join(FILE_NAME))
+        .unwrap_or_else(|| lock.folder().join(OVERRIDES_FILE_NAME))
 }
 
 /// The overrides of a file, none if it is not there.

@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use flotilla_beacon::client::Url;
 use flotilla_node::config::{ClusterConfig, Config, MONITORING_ADDRESS};
 use flotilla_node::folder::Paths;
+use flotilla_node::preparations::OVERRIDES_FILE_NAME;
 use flotilla_node::slashing::SignerKind;
 use flotilla_p2p::Multiaddr;
 use flotilla_testnet::options::parse_duration;
@@ -62,6 +63,13 @@ pub struct Arguments {
     /// Take a lock that does not verify, with a warning.
     #[arg(long)]
     no_verify: bool,
+    /// Builder registrations newer than the lock's, instead of builder_registrations_overrides.json in the data folder; read again
+    /// when it changes. With several data folders each has its own.
+    #[arg(long)]
+    overrides_file: Option<PathBuf>,
+    /// Register the validators for blocks of builders; the same on all nodes of the cluster.
+    #[arg(long)]
+    builder_api: bool,
     /// Mark the key file as used with a time stamp beside it, and respect the mark of a Charon process.
     #[arg(long)]
     private_key_file_lock: bool,
@@ -111,8 +119,7 @@ pub struct Arguments {
 }
 
 /// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
-const WITHOUT_MEANING: [&str; 36] = [
-    "builder-api",
+const WITHOUT_MEANING: [&str; 34] = [
     "consensus-protocol",
     "debug-address",
     "feature-set",
@@ -130,7 +137,6 @@ const WITHOUT_MEANING: [&str; 36] = [
     "otlp-headers",
     "otlp-insecure",
     "otlp-service-name",
-    "overrides-file",
     "p2p-disable-reuseport",
     "p2p-external-hostname",
     "p2p-external-ip",
@@ -269,6 +275,7 @@ impl Arguments {
             monitoring: self.monitoring_address,
             custom_network,
             no_verify: self.no_verify,
+            builder_api: self.builder_api,
             execution_client: self.execution.address(),
             nickname: self.nickname,
         })
@@ -308,6 +315,11 @@ impl Arguments {
                     .collect(),
             };
             ClusterConfig {
+                overrides_file: self
+                    .overrides_file
+                    .clone()
+                    .filter(|_| count == 1)
+                    .unwrap_or_else(|| paths.data.join(OVERRIDES_FILE_NAME)),
                 paths,
                 identity_password: self.identity.password(),
                 key_file_lock: self.private_key_file_lock,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flotilla_beacon::client::{BeaconNode, Event, Topic};
+use flotilla_cluster::Lock;
 use flotilla_duty::Input;
 use flotilla_p2p::{Path, Protocol};
 use flotilla_qbft::quorum;
@@ -41,6 +42,8 @@ pub(crate) struct Cluster {
     pub parts: Arc<Parts>,
     pub inbox: mpsc::Sender<Input>,
     pub name: String,
+    pub lock: Lock,
+    pub builder_api: bool,
     pub lock_hash: [u8; 32],
     pub signer: &'static str,
     pub opened: OpenReport,
@@ -282,7 +285,7 @@ async fn ask_peer(cluster: &Cluster, peer: usize) {
     };
     let expected = Expected {
         lock_hash: &cluster.lock_hash,
-        builder_api: false,
+        builder_api: cluster.builder_api,
         supported: &SUPPORTED,
     };
     let report = peer_info::check(&info, &expected, parts.clock.now(), rtt);

@@ -35,6 +35,8 @@ pub struct Config {
     pub no_verify: bool,
     /// JSON-RPC address of an execution client that is asked about signatures of contract wallets (ERC-1271).
     pub execution_client: Option<String>,
+    /// Whether blocks of builders are wanted: validators are registered for them.
+    pub builder_api: bool,
     /// Shown to peers and in metrics; at most 32 bytes.
     pub nickname: String,
 }
@@ -44,6 +46,8 @@ pub struct Config {
 pub struct ClusterConfig {
     /// Its files.
     pub paths: Paths,
+    /// Builder registrations newer than the lock's; need not exist.
+    pub overrides_file: PathBuf,
     /// Opens the identity key if it is encrypted.
     pub identity_password: IdentityPassword,
     /// Mark the identity key as used with Charon's time-stamped file, and respect the mark of others.

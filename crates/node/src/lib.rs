@@ -7,6 +7,7 @@
 //! | [`config`] | what a node is told once |
 //! | [`run`](crate::run()) | start order, and stop order |
 //! | `shell` | one cluster's engine: its outputs carried out, its inputs carried in |
+//! | [`preparations`] | what the beacon node is told ahead of proposals: fee recipients, builder registrations |
 //! | `duties`, `chores` | what the shell asks the beacon node for; what happens every slot or minute |
 //! | [`slashing`] | the durable slashing database, written and synced before a signature leaves |
 //! | [`votes`] | the log of own votes that survives a crash |
@@ -23,6 +24,7 @@ mod duties;
 pub mod folder;
 pub mod lock;
 pub mod monitoring;
+pub mod preparations;
 pub mod remote;
 mod run;
 mod shell;

@@ -27,6 +27,7 @@ use crate::duties;
 use crate::folder::{Folder, FolderError, KeyFileLock, KeyFileLockError, Passwords};
 use crate::lock::{FolderLock, LockError};
 use crate::monitoring::{MonitoringError, OutcomeStream, Readiness, Server, Sources, Status};
+use crate::preparations::{self, Overrides, OverridesFileError};
 use crate::remote::{ExecutionClient, RemoteError};
 use crate::shell::{Parts, Shell, ShellError};
 use crate::signer::Signer;
@@ -107,6 +108,9 @@ pub enum StartError {
         /// This endpoint's.
         found: Root,
     },
+    /// The overrides file.
+    #[error(transparent)]
+    Overrides(#[from] OverridesFileError),
     /// The execution client.
     #[error("--execution-client-rpc-endpoint: {0}")]
     ExecutionClient(#[from] RemoteError),
@@ -215,7 +219,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     if let Some(epoch) = chain.spec.forks.unknown_after() {
         warn!(%epoch, "the beacon node's schedule has a fork this version does not know: nothing is signed from that epoch; update before");
     }
-    let mut running = Vec::new();
+    let (mut running, mut preparing) = (Vec::new(), Vec::new());
     for cluster in clusters {
         if cluster.folder.lock.fork_version() != fork_version {
             return Err(StartError::WrongNetwork {
@@ -239,12 +243,17 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         else {
             return Ok(());
         };
-        let (cluster, shell) = parts?;
+        let (cluster, shell, overrides) = parts?;
         let stopping = child.clone();
         tasks.spawn(async move { Ok(shell.run(stopping).await?) });
-        running.push(Arc::new(cluster));
+        let cluster = Arc::new(cluster);
+        preparing.push((Arc::clone(&cluster), overrides));
+        running.push(cluster);
     }
-    let chores = spawn_chores(&running, &beacon, &clock, &chain, ready, status);
+    let mut chores = spawn_chores(&running, &beacon, &clock, &chain, ready, status);
+    for (cluster, overrides) in preparing {
+        chores.spawn(preparations::keep_prepared(cluster, overrides));
+    }
     info!(clusters = running.len(), "running");
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -524,7 +533,7 @@ async fn start(
     outcomes: OutcomeStream,
     started: Timestamp,
     stop: &CancellationToken,
-) -> Result<(chores::Cluster, Shell), StartError> {
+) -> Result<(chores::Cluster, Shell, Overrides), StartError> {
     let Opened {
         config,
         folder,
@@ -593,6 +602,8 @@ async fn start(
     engine.restore(logged_votes.votes);
 
     let name = folder.lock.name().to_owned();
+    let lock = folder.lock.clone();
+    let overrides = Overrides::open(&config.overrides_file, &lock)?;
     let identity = folder.identity.clone();
     let signer = match config.signer {
         SignerKind::Builtin => Some(open_signer(folder, &config, workers).await?),
@@ -639,7 +650,7 @@ async fn start(
             sent_at: None,
             started_at: Some(started),
             git_hash: "unknown".into(),
-            builder_api: false,
+            builder_api: context.config.builder_api,
             nickname: context.config.nickname.clone(),
             client: "flotilla".into(),
         },
@@ -649,6 +660,8 @@ async fn start(
         parts,
         inbox: shell.inbox(),
         name,
+        lock,
+        builder_api: context.config.builder_api,
         lock_hash,
         signer: config.signer.name(),
         opened,
@@ -656,7 +669,7 @@ async fn start(
         heard: Mutex::new(BTreeMap::new()),
         _held,
     };
-    Ok((cluster, shell))
+    Ok((cluster, shell, overrides))
 }
 
 fn multiaddr(address: &std::net::SocketAddr) -> p2p::Multiaddr {

@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod faults;
 mod node;
+mod preparations;
 mod validators;
 
 use std::io;
@@ -145,7 +146,7 @@ fn router(endpoint: Endpoint, delay: Delay) -> Router {
         )
         .route(
             "/eth/v1/validator/prepare_beacon_proposer",
-            post(node::accepted),
+            post(preparations::prepare),
         )
         .route(
             "/eth/v1/validator/beacon_committee_subscriptions",
@@ -155,7 +156,10 @@ fn router(endpoint: Endpoint, delay: Delay) -> Router {
             "/eth/v1/validator/sync_committee_subscriptions",
             post(node::accepted),
         )
-        .route("/eth/v1/validator/register_validator", post(node::accepted))
+        .route(
+            "/eth/v1/validator/register_validator",
+            post(preparations::register),
+        )
         .route("/eth/v1/events", get(events::stream))
         .fallback(error::unknown_path)
         .layer(middleware::from_fn_with_state(delay, faults::answer_late))

@@ -48,7 +48,7 @@ pub(crate) async fn identity(State(endpoint): State<Endpoint>) -> Json<Value> {
     }}))
 }
 
-/// Requests that matter to real networks only (subscriptions, fee recipients, registrations): any JSON list will do.
+/// Requests that matter to real networks only (subscriptions): any JSON list will do.
 pub(crate) async fn accepted(body: Bytes) -> Result<StatusCode, ApiError> {
     serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&body)
         .map(|_| StatusCode::OK)

@@ -254,3 +254,49 @@ async fn unknown_paths_say_so() {
     let (status, body) = get(&server, "/eth/v2/node/version").await;
     assert_eq!((status, &body["code"]), (404, &json!(404)));
 }
+
+#[tokio::test]
+async fn fee_recipients_and_registrations_are_checked() {
+    use flotilla_cluster::Address;
+    use flotilla_cluster::collect::registration::RegistrationJson;
+    use flotilla_cluster::registration::RegistrationMessage;
+
+    let (simulator, server) = serve().await;
+    let key = secret(1);
+    let public_key = PublicKeyBytes(key.public_key().to_bytes());
+    let index = simulator.registry().index(&public_key).unwrap();
+    let prepare = "/eth/v1/validator/prepare_beacon_proposer";
+    let preparation = |address: Address| json!([{ "validator_index": index, "fee_recipient": address.to_string() }]);
+    assert_eq!(
+        post(&server, prepare, preparation(Address([1; 20])))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        post(&server, prepare, preparation(Address::default()))
+            .await
+            .0,
+        400
+    );
+
+    let register = "/eth/v1/validator/register_validator";
+    let message = RegistrationMessage {
+        fee_recipient: Address([1; 20]),
+        gas_limit: 60_000_000,
+        timestamp: 1_800_000_000,
+        public_key,
+    };
+    let by = |signer: &SecretKey| {
+        let signed = message.clone().sign(signer, ForkVersion([0x10, 0, 0, 7]));
+        json!([RegistrationJson::from(&signed)])
+    };
+    assert_eq!(post(&server, register, by(&key)).await.0, 200);
+    let (status, body) = post(&server, register, by(&secret(2))).await;
+    assert_eq!(status, 400);
+    assert!(
+        body["message"].as_str().unwrap().contains("did not sign"),
+        "{body}"
+    );
+    assert_eq!(simulator.totals().rejected, 2);
+}

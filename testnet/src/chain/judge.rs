@@ -130,6 +130,12 @@ impl Judge {
         }
     }
 
+    /// Books a submission that was refused.
+    pub fn reject(&mut self, fault: &'static str) {
+        self.totals.rejected += 1;
+        *self.totals.faults.entry(fault).or_default() += 1;
+    }
+
     /// The attester duties of the cluster's validators in an epoch.
     pub fn duties(&mut self, epoch: Epoch) -> Arc<EpochDuties> {
         if let Some(duties) = self.duties.get(&epoch) {
@@ -156,8 +162,7 @@ impl Judge {
             Judgement::Included | Judgement::Late => {}
             Judgement::Duplicate => self.totals.duplicates += 1,
             Judgement::Refused(fault) => {
-                self.totals.rejected += 1;
-                *self.totals.faults.entry(fault.label()).or_default() += 1;
+                self.reject(fault.label());
             }
         }
         judgement

@@ -148,6 +148,11 @@ impl Simulator {
         }
     }
 
+    /// Books a submission that was refused for other reasons than an attestation's.
+    pub fn reject(&self, fault: &'static str) {
+        self.judge().reject(fault);
+    }
+
     /// The duties of a recent slot, each with its first valid arrival.
     pub fn results(&self, slot: Slot) -> BTreeMap<ValidatorIndex, Option<Arrival>> {
         self.judge().results(slot)

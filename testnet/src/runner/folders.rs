@@ -20,8 +20,8 @@ use crate::options::Options;
 
 /// Genesis fork version of chains with new clusters: none of a public network.
 const FORK_VERSION: ForkVersion = ForkVersion([0x10, 0xf1, 0x07, 0x11]);
-/// The zero address: nothing is ever paid on this chain.
-const NO_ADDRESS: &str = "0x0000000000000000000000000000000000000000";
+/// Receives fees and withdrawals: nothing is ever paid on this chain.
+const NOBODY: &str = "0x000000000000000000000000000000000000dEaD";
 /// What a split cluster's nodes import when they first start.
 const HISTORY_FILE: &str = "slashing-protection.json";
 /// Date of definitions, which nobody signs.
@@ -207,8 +207,8 @@ fn create_keys(options: &Options) -> Result<Created, FolderError> {
         capella_fork_version: None,
     };
     let addresses = ValidatorAddresses {
-        fee_recipient: NO_ADDRESS.into(),
-        withdrawal: NO_ADDRESS.into(),
+        fee_recipient: NOBODY.into(),
+        withdrawal: NOBODY.into(),
     };
     let definition = NewDefinition {
         version: Version::LATEST,

@@ -120,6 +120,7 @@ impl Launch {
             "--testnet-genesis-timestamp",
             self.genesis.as_secs().to_string(),
         );
+        arguments.push("--builder-api".into());
         arguments
     }
 }
@@ -159,6 +160,6 @@ mod tests {
             text.contains("--p2p-peer 1=/ip4/127.0.0.1/tcp/7 --p2p-peer 2=/ip4/127.0.0.1/tcp/8"),
             "{text}"
         );
-        assert!(text.ends_with("--testnet-fork-version 0x10000910 --testnet-chain-id 1337 --testnet-genesis-timestamp 99"), "{text}");
+        assert!(text.ends_with("--testnet-fork-version 0x10000910 --testnet-chain-id 1337 --testnet-genesis-timestamp 99 --builder-api"), "{text}");
     }
 }

@@ -12,13 +12,15 @@ use reqwest::{
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 
+use serde::Serialize;
+
 use super::{
     answers::{self, AttesterDuties, Genesis, Syncing, Validator},
     endpoint::{Accept, Answer, Call, Endpoint, EndpointStatus},
     error::{ConfigError, Failure, QueryError, Reason},
     events::{self, Events, Topic},
     observer::Observer,
-    submission::{self, AttestationBatch, SubmitError},
+    submission::{self, AttestationBatch, ProposerPreparation, SubmitError},
     tls,
 };
 
@@ -324,6 +326,57 @@ impl BeaconNode {
             self.observer.as_ref(),
             Arc::new(call),
             batch.len(),
+        )
+        .await
+    }
+
+    /// Tells all endpoints who receives the fees of these validators' blocks
+    /// (`POST /eth/v1/validator/prepare_beacon_proposer`). They forget it after some epochs.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when no endpoint accepted it.
+    pub async fn prepare_proposers(
+        &self,
+        preparations: &[ProposerPreparation],
+    ) -> Result<(), SubmitError> {
+        let path = "/eth/v1/validator/prepare_beacon_proposer";
+        self.tell("submit_proposal_preparations", path, preparations)
+            .await
+    }
+
+    /// Hands signed builder registrations to all endpoints (`POST /eth/v1/validator/register_validator`); each is the JSON of a
+    /// `SignedValidatorRegistration`.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when no endpoint accepted them.
+    pub async fn register_validators(
+        &self,
+        registrations: &[impl Serialize],
+    ) -> Result<(), SubmitError> {
+        let path = "/eth/v1/validator/register_validator";
+        self.tell("submit_validator_registrations", path, registrations)
+            .await
+    }
+
+    /// A list that is taken as a whole.
+    async fn tell(
+        &self,
+        label: &'static str,
+        path: &str,
+        list: &[impl Serialize],
+    ) -> Result<(), SubmitError> {
+        if list.is_empty() {
+            return Ok(());
+        }
+        let body = serde_json::to_string(list).expect("items have text keys and plain values");
+        let mut call = self.post(label, path, body, SMALL);
+        call.timeout = self.timeouts.submit;
+        submission::submit(
+            &self.endpoints,
+            &self.client,
+            self.observer.as_ref(),
+            Arc::new(call),
+            1,
         )
         .await
     }

@@ -6,9 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use flotilla_types::{Attestation, SingleAttestation};
+use flotilla_types::{Attestation, SingleAttestation, ValidatorIndex};
 use reqwest::Client;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::{
@@ -74,6 +74,15 @@ impl<'a> From<&'a Vec<Attestation>> for AttestationBatch<'a> {
     fn from(list: &'a Vec<Attestation>) -> Self {
         Self::Whole(list)
     }
+}
+
+/// Who receives the fees of a validator's blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProposerPreparation {
+    /// The validator.
+    pub validator_index: ValidatorIndex,
+    /// The address, `0x` and 40 hex digits.
+    pub fee_recipient: String,
 }
 
 /// One endpoint's refusal of one item.
