@@ -32,7 +32,7 @@ mod tls;
 pub use answers::{AttesterDuties, Genesis, Syncing, Validator, ValidatorStatus};
 pub use endpoint::EndpointStatus;
 pub use error::{ConfigError, Failure, QueryError, Reason};
-pub use events::{Event, Events, Topic};
+pub use events::{Event, Events, Told, Topic};
 pub use node::{BeaconNode, Timeouts};
 pub use observer::{Observer, Request};
 /// The address of an endpoint. User and password in it are sent as basic authentication and never shown.

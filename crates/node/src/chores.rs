@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flotilla_beacon::client::{BeaconNode, Event, Topic};
+use flotilla_beacon::client::{BeaconNode, Event, Told, Topic};
 use flotilla_cluster::Lock;
 use flotilla_duty::Input;
 use flotilla_p2p::{Path, Protocol};
@@ -214,7 +214,7 @@ pub(crate) async fn follow_head(
     chain: Arc<Chain>,
 ) {
     let mut events = beacon.events(&[Topic::Head]);
-    while let Some(event) = events.next().await {
+    while let Some(Told { endpoint, event }) = events.next().await {
         let Event::Head {
             slot,
             previous_duty_dependent_root,
@@ -227,7 +227,7 @@ pub(crate) async fn follow_head(
         let delay = clock.now().saturating_since(chain.slot_start(slot));
         let epoch = chain.epoch_of(slot);
         for cluster in &clusters {
-            cluster.parts.telemetry.beacon_head("", slot, delay);
+            cluster.parts.telemetry.beacon_head(&endpoint, slot, delay);
             for (epoch, dependent_root) in [
                 (epoch, previous_duty_dependent_root),
                 (Epoch(epoch.0 + 1), current_duty_dependent_root),

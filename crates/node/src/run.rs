@@ -204,7 +204,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
 
     let beacon = connect(
         &config,
-        clusters.first().map(|cluster| cluster.telemetry.clone()),
+        clusters
+            .iter()
+            .map(|cluster| cluster.telemetry.clone())
+            .collect(),
     )?;
     let Some((chain, fork_version)) = unless_stopped(&stop, learn_chain(&beacon)).await else {
         return Ok(());
@@ -452,17 +455,18 @@ fn wall_clock() -> Timestamp {
     Timestamp::from(since_epoch.unwrap_or_default())
 }
 
-/// Requests to the beacon nodes, for the metrics.
-struct BeaconObserver(ClusterTelemetry);
+/// Requests to the beacon nodes, for the metrics of every cluster that shares them.
+struct BeaconObserver(Vec<ClusterTelemetry>);
 
 impl Observer for BeaconObserver {
     fn request(&self, request: &Request<'_>) {
-        self.0
-            .beacon_request(request.label, request.latency, request.ok);
+        for telemetry in &self.0 {
+            telemetry.beacon_request(request.endpoint, request.label, request.latency, request.ok);
+        }
     }
 }
 
-fn connect(config: &Config, telemetry: Option<ClusterTelemetry>) -> Result<BeaconNode, StartError> {
+fn connect(config: &Config, telemetry: Vec<ClusterTelemetry>) -> Result<BeaconNode, StartError> {
     let timeouts = Timeouts {
         query: config.beacon_timeout,
         submit: config.beacon_submit_timeout,
@@ -473,10 +477,7 @@ fn connect(config: &Config, telemetry: Option<ClusterTelemetry>) -> Result<Beaco
         timeouts,
         &config.beacon_headers,
     )?;
-    Ok(match telemetry {
-        Some(telemetry) => beacon.with_observer(Arc::new(BeaconObserver(telemetry))),
-        None => beacon,
-    })
+    Ok(beacon.with_observer(Arc::new(BeaconObserver(telemetry))))
 }
 
 /// Waits until a beacon node tells which chain this is.

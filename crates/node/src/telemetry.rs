@@ -472,8 +472,22 @@ impl ClusterTelemetry {
         }
     }
 
-    /// A request to the beacon node has ended: `endpoint` is one of a few fixed names.
-    pub fn beacon_request(&self, endpoint: &'static str, took: Duration, succeeded: bool) {
+    /// A request to a beacon node has ended: `address` is one of those configured, `endpoint` one of a few fixed names.
+    pub fn beacon_request(
+        &self,
+        address: &str,
+        endpoint: &'static str,
+        took: Duration,
+        succeeded: bool,
+    ) {
+        let labels = self.labels([("addr", address), ("endpoint", endpoint)]);
+        self.metrics
+            .beacon_latency
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        if !succeeded {
+            self.metrics.beacon_errors.get_or_create(&labels).inc();
+        }
         let labels = self.labels([("endpoint", endpoint)]);
         self.metrics.eth2_requests.get_or_create(&labels).inc();
         self.metrics

@@ -23,7 +23,7 @@ const MAX_EVENT: usize = 64 << 10;
 const LONGEST_PAUSE: u32 = 30;
 
 /// Events without end.
-pub type Events = BoxStream<'static, Event>;
+pub type Events = BoxStream<'static, Told>;
 
 /// What can be listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +128,15 @@ impl Event {
     }
 }
 
+/// An event, and who told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The endpoint, without credentials.
+    pub endpoint: Arc<str>,
+    /// What it told.
+    pub event: Event,
+}
+
 /// Opens the streams of all endpoints and merges them. Nothing happens until it is polled.
 pub(super) fn open(
     endpoints: &[Arc<Endpoint>],
@@ -150,8 +159,14 @@ pub(super) fn open(
             pause: Duration::ZERO,
             events: VecDeque::new(),
         };
-        let next =
-            |mut connection: Connection| async move { Some((connection.next().await, connection)) };
+        let teller: Arc<str> = endpoint.label().into();
+        let next = move |mut connection: Connection| {
+            let endpoint = Arc::clone(&teller);
+            async move {
+                let event = connection.next().await;
+                Some((Told { endpoint, event }, connection))
+            }
+        };
         stream::unfold(connection, next).boxed()
     });
     stream::select_all(streams).boxed()

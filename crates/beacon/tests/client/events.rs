@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use flotilla_beacon::client::{Event, Topic};
+use flotilla_beacon::client::{Event, Told, Topic};
 use flotilla_types::{Epoch, Root, Slot};
 use futures::StreamExt as _;
 
@@ -22,8 +22,8 @@ fn head(slot: u64) -> String {
     )
 }
 
-fn slot_of(event: Event) -> u64 {
-    match event {
+fn slot_of(told: Told) -> u64 {
+    match told.event {
         Event::Head { slot, .. } | Event::ChainReorg { slot, .. } => slot.0,
     }
 }
@@ -46,7 +46,9 @@ async fn events_come_in_order_from_the_asked_topics() {
         new_head_block: root,
         epoch: Epoch(1),
     };
-    assert_eq!(events.next().await.unwrap(), expected);
+    let told = events.next().await.unwrap();
+    assert_eq!(told.event, expected);
+    assert!(told.endpoint.ends_with("/base"), "{}", told.endpoint);
     let asked = server.asked().remove(0);
     assert_eq!(
         asked.path,
