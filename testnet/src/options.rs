@@ -68,6 +68,8 @@ pub struct Options {
     pub pauses: Vec<NodeInSlots>,
     /// Beacon nodes to slow down for a while.
     pub slow_beacons: Vec<SlowBeacon>,
+    /// Beacon nodes that misbehave for a while.
+    pub beacon_faults: Vec<BeaconFault>,
     /// One-way latency of the links between nodes.
     pub latency: Duration,
     /// Uniform variation of `latency`, either way.
@@ -94,6 +96,7 @@ impl Default for Options {
             restarts: Vec::new(),
             pauses: Vec::new(),
             slow_beacons: Vec::new(),
+            beacon_faults: Vec::new(),
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
             progress: Progress::default(),
@@ -171,7 +174,11 @@ impl Options {
             .slow_beacons
             .iter()
             .map(|fault| ("slow-beacon", fault.during.node));
-        for (flag, node) in kills.chain(restarts).chain(pauses).chain(slow) {
+        let wrong = self
+            .beacon_faults
+            .iter()
+            .map(|fault| ("beacon-fault", fault.during.node));
+        for (flag, node) in kills.chain(restarts).chain(pauses).chain(slow).chain(wrong) {
             if node >= nodes {
                 return Err(UsageError::NoSuchNode {
                     flag,
@@ -310,6 +317,68 @@ impl FromStr for SlowBeacon {
     }
 }
 
+/// In which way a beacon node is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misbehaviour {
+    /// It is behind and says so: 503 to whatever concerns duties.
+    Lagging,
+    /// It answers 500 to everything.
+    Errors,
+    /// It answers 200 with nonsense.
+    Garbage,
+    /// It never answers.
+    Silent,
+    /// Its answers never end.
+    Endless,
+}
+
+impl Misbehaviour {
+    /// Each with its name on the command line.
+    const NAMES: [(&'static str, Self); 5] = [
+        ("lagging", Self::Lagging),
+        ("5xx", Self::Errors),
+        ("garbage", Self::Garbage),
+        ("silent", Self::Silent),
+        ("endless", Self::Endless),
+    ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        let known = Self::NAMES.iter().find(|(_, known)| *known == self);
+        known.map_or("", |(name, _)| name)
+    }
+}
+
+/// A beacon node that misbehaves: `NODE@A..B:HOW`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeaconFault {
+    /// Whose, and when.
+    pub during: NodeInSlots,
+    /// How.
+    pub how: Misbehaviour,
+}
+
+impl FromStr for BeaconFault {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let parse = || {
+            let (during, how) = text.split_once(':')?;
+            let (_, how) = Misbehaviour::NAMES.iter().find(|(name, _)| *name == how)?;
+            Some(BeaconFault {
+                during: during.parse().ok()?,
+                how: *how,
+            })
+        };
+        parse().ok_or_else(|| {
+            ParseError::new(
+                text,
+                "NODE@A..B:HOW with A before B and lagging, 5xx, garbage, silent or endless, such as 0@5..9:5xx",
+            )
+        })
+    }
+}
+
 /// A duration with its unit: `20ms`, `3s`, `1.5s`, `250us`, `2m`. A bare `0` is accepted.
 ///
 /// # Errors
@@ -377,6 +446,13 @@ mod tests {
         }
         for text in ["1@6", "1@10..6", "1@6..6", "1@..6"] {
             assert!(text.parse::<NodeInSlots>().is_err(), "{text}");
+        }
+        for text in ["0@5..9", "0@5..9:", "0@5..9:sad", "0@9..5:5xx"] {
+            assert!(text.parse::<BeaconFault>().is_err(), "{text}");
+        }
+        for (name, how) in Misbehaviour::NAMES {
+            let fault: BeaconFault = format!("0@5..9:{name}").parse().unwrap();
+            assert_eq!((fault.how, how.name()), (how, name));
         }
         for text in ["0@5..9", "0@5..9:", "0@5..9:2", "0@9..5:2s"] {
             assert!(text.parse::<SlowBeacon>().is_err(), "{text}");

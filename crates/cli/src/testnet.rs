@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flotilla_testnet::chain::Seed;
 use flotilla_testnet::options::{
-    NodeAtSlot, NodeInSlots, Options, Preset, Progress, SlowBeacon, parse_duration,
+    BeaconFault, NodeAtSlot, NodeInSlots, Options, Preset, Progress, SlowBeacon, parse_duration,
 };
 
 use crate::say;
@@ -78,6 +78,9 @@ pub struct Arguments {
     /// Let a node's beacon node answer late.
     #[arg(long, value_name = "NODE@A..B:DELAY", help_heading = "Faults")]
     slow_beacon: Vec<SlowBeacon>,
+    /// Let a node's beacon node misbehave: lagging (503 to what concerns duties), 5xx, garbage, silent, endless.
+    #[arg(long, value_name = "NODE@A..B:HOW", help_heading = "Faults")]
+    beacon_fault: Vec<BeaconFault>,
     /// One-way delay between nodes.
     #[arg(long, default_value = "0ms", value_parser = parse_duration, help_heading = "Faults")]
     latency: Duration,
@@ -123,6 +126,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         restarts: arguments.restart,
         pauses: arguments.pause,
         slow_beacons: arguments.slow_beacon,
+        beacon_faults: arguments.beacon_fault,
         latency: arguments.latency,
         jitter: arguments.jitter,
         progress: Progress::Auto,

@@ -25,7 +25,7 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use faults::Delay;
+pub use faults::Faults;
 
 use crate::chain::Simulator;
 
@@ -43,7 +43,7 @@ pub(crate) struct Endpoint {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    delay: Delay,
+    faults: Faults,
     task: JoinHandle<()>,
 }
 
@@ -55,13 +55,13 @@ impl Server {
     pub async fn start(simulator: Arc<Simulator>, operator: usize) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let delay = Delay::default();
+        let faults = Faults::default();
         let routes = router(
             Endpoint {
                 simulator,
                 operator,
             },
-            delay.clone(),
+            faults.clone(),
         );
         // Two events in a row must not wait for each other's acknowledgement. If it cannot be set they are just slower.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
@@ -73,7 +73,7 @@ impl Server {
         });
         Ok(Server {
             address,
-            delay,
+            faults,
             task,
         })
     }
@@ -83,9 +83,9 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// The knob that makes this beacon node slow.
-    pub fn delay(&self) -> &Delay {
-        &self.delay
+    /// The knobs that make this beacon node slow or wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 }
 
@@ -95,7 +95,7 @@ impl Drop for Server {
     }
 }
 
-fn router(endpoint: Endpoint, delay: Delay) -> Router {
+fn router(endpoint: Endpoint, faults: Faults) -> Router {
     Router::new()
         .route("/eth/v1/config/spec", get(config::spec))
         .route("/eth/v1/config/fork_schedule", get(config::fork_schedule))
@@ -162,7 +162,7 @@ fn router(endpoint: Endpoint, delay: Delay) -> Router {
         )
         .route("/eth/v1/events", get(events::stream))
         .fallback(error::unknown_path)
-        .layer(middleware::from_fn_with_state(delay, faults::answer_late))
+        .layer(middleware::from_fn_with_state(faults, faults::spoil))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(endpoint)
 }

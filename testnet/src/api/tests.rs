@@ -300,3 +300,32 @@ async fn fee_recipients_and_registrations_are_checked() {
     );
     assert_eq!(simulator.totals().rejected, 2);
 }
+
+#[tokio::test]
+async fn a_misbehaving_endpoint_is_wrong_until_it_is_right_again() {
+    use crate::options::Misbehaviour;
+
+    let (_, server) = serve().await;
+    let asked = |path: &'static str| {
+        let request = client().get(server.url() + path).send();
+        async { request.await.unwrap() }
+    };
+    let (syncing, data) = (
+        "/eth/v1/node/syncing",
+        "/eth/v1/validator/attestation_data?slot=9",
+    );
+    server.faults().misbehave(Some(Misbehaviour::Lagging));
+    assert_eq!(get(&server, syncing).await.1["data"]["is_syncing"], true);
+    assert_eq!(asked(data).await.status(), 503);
+    server.faults().misbehave(Some(Misbehaviour::Errors));
+    assert_eq!(asked(syncing).await.status(), 500);
+    server.faults().misbehave(Some(Misbehaviour::Garbage));
+    assert_eq!(get(&server, syncing).await.1["version"], 7);
+    server.faults().misbehave(Some(Misbehaviour::Endless));
+    let mut endless = asked(syncing).await;
+    for _ in 0..100 {
+        assert!(endless.chunk().await.unwrap().is_some());
+    }
+    server.faults().misbehave(None);
+    assert_eq!(get(&server, syncing).await.1["data"]["is_syncing"], false);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::options::Options;
+use crate::options::{Misbehaviour, Options};
 
 /// One thing done to one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) enum Fault {
     Resume,
     /// Its beacon node answers this late from now on.
     SlowBeacon(Duration),
+    /// Its beacon node misbehaves like this from now on, or no more.
+    Beacon(Option<Misbehaviour>),
 }
 
 /// All faults of a run, by slot.
@@ -35,6 +37,9 @@ impl Schedule {
         let ends = options.slow_beacons.iter().map(|slow| slow.during);
         ends.for_each(|during| {
             schedule.add(during.until, during.node, Fault::SlowBeacon(Duration::ZERO))
+        });
+        options.beacon_faults.iter().for_each(|fault| {
+            schedule.add(fault.during.until, fault.during.node, Fault::Beacon(None));
         });
         options
             .kills
@@ -55,6 +60,10 @@ impl Schedule {
                 Fault::SlowBeacon(slow.delay),
             );
         }
+        options.beacon_faults.iter().for_each(|fault| {
+            let how = Fault::Beacon(Some(fault.how));
+            schedule.add(fault.during.from, fault.during.node, how);
+        });
         schedule
     }
 

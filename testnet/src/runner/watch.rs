@@ -298,15 +298,22 @@ impl Testnet {
                 "going on".into()
             }
             Fault::SlowBeacon(Duration::ZERO) => {
-                server.delay().set(Duration::ZERO);
+                server.faults().delay(Duration::ZERO);
                 "has a beacon node that answers in time again".into()
             }
             Fault::SlowBeacon(delay) => {
-                server.delay().set(delay);
+                server.faults().delay(delay);
                 format!(
                     "has a beacon node that answers {} ms late",
                     delay.as_millis()
                 )
+            }
+            Fault::Beacon(how) => {
+                server.faults().misbehave(how);
+                match how {
+                    Some(how) => format!("has a beacon node that is wrong: {}", how.name()),
+                    None => "has a beacon node that is right again".into(),
+                }
             }
         };
         self.live
