@@ -18,6 +18,7 @@
 //! assert_eq!(chain.due(duty), chain.slot_start(Slot(5)) + Duration::from_millis(3999));
 //! ```
 
+mod address;
 mod bits;
 mod bytes;
 mod chain;
@@ -33,21 +34,25 @@ mod signing;
 mod spec;
 mod time;
 
+pub use address::ExecutionAddress;
 pub use bits::{Bitlist, BitsError, CommitteeBits};
 pub use bytes::{ForkVersion, ParseBytesError, PublicKeyBytes, Root, SignatureBytes};
 pub use chain::{Chain, GATE_EPOCHS_AHEAD, GateError};
 pub use data::{
-    AggregateAndProof, Attestation, AttestationData, AttesterDuty, AttesterValue, Checkpoint,
-    ContributionAndProof, DecodeError, SignedAttestation, SignedData, SingleAttestation, SizeError,
-    SyncAggregatorSelectionData, SyncCommitteeContribution, UnsignedData, ValidatorRegistration,
-    ValueError, VoluntaryExit,
+    AggregateAndProof, AggregateValue, Attestation, AttestationData, AttesterDuty, AttesterValue,
+    BeaconCommitteeSelection, Checkpoint, ContributionAndProof, DecodeError, RandaoReveal,
+    SignedAggregateAndProof, SignedAttestation, SignedContributionAndProof, SignedData,
+    SignedValidatorRegistration, SignedVoluntaryExit, SingleAttestation, SizeError,
+    SubcommitteeBits, SyncAggregatorSelectionData, SyncCommitteeContribution, SyncCommitteeMessage,
+    SyncCommitteeSelection, SyncContributions, UnsignedData, ValidatorRegistration, ValueError,
+    VersionedRegistration, VoluntaryExit,
 };
 pub use due::{BasisPoints, DuePoints, DueSchedule};
 pub use duty::{Duty, DutyKind};
 pub use fork::{Fork, ForkEntry, ForkSchedule, UnknownFork};
 pub use lifetime::Lifetime;
 pub use number::{CommitteeIndex, Epoch, ParseNumberError, PeerIndex, Slot, ValidatorIndex};
-pub use selection::is_attestation_aggregator;
+pub use selection::{is_attestation_aggregator, is_sync_aggregator};
 pub use signing::{Domain, DomainType, signing_root};
 pub use spec::{ChainSpec, ListSizes, SpecError, SpecProblem};
 pub use time::Timestamp;

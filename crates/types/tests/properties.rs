@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use flotilla_types::{
     Attestation, AttestationData, AttesterDuty, AttesterValue, Bitlist, ChainSpec, Checkpoint,
-    CommitteeBits, CommitteeIndex, DutyKind, Epoch, Fork, PublicKeyBytes, Root, SignatureBytes,
-    SignedAttestation, SignedData, SingleAttestation, Slot, UnsignedData, ValidatorIndex,
+    CommitteeBits, CommitteeIndex, DutyKind, Epoch, Fork, ListSizes, PublicKeyBytes, Root,
+    SignatureBytes, SignedAttestation, SignedData, SingleAttestation, Slot, UnsignedData,
+    ValidatorIndex,
 };
 use proptest::{array::uniform32, collection::vec, option, prelude::*, sample::select};
 
@@ -123,12 +124,16 @@ fn damaged(valid: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u
 
 /// Whatever decodes, encodes to bytes that decode to the same again.
 fn probe(bytes: &[u8]) {
+    let sizes = &ListSizes::MAINNET;
     for &kind in DutyKind::ALL {
-        if let Ok(value) = UnsignedData::decode(kind, bytes) {
-            assert_eq!(UnsignedData::decode(kind, &value.encode()), Ok(value));
+        if let Ok(value) = UnsignedData::decode(kind, bytes, sizes) {
+            assert_eq!(
+                UnsignedData::decode(kind, &value.encode(), sizes),
+                Ok(value)
+            );
         }
-        if let Ok(value) = SignedData::decode(kind, bytes) {
-            assert_eq!(SignedData::decode(kind, &value.encode()), Ok(value));
+        if let Ok(value) = SignedData::decode(kind, bytes, sizes) {
+            assert_eq!(SignedData::decode(kind, &value.encode(), sizes), Ok(value));
         }
     }
     for &fork in Fork::ALL {
@@ -144,7 +149,7 @@ proptest! {
     #[test]
     fn attester_values_survive_the_wire(data in data(), duty in duty()) {
         let value = UnsignedData::Attester(AttesterValue { data, duty });
-        prop_assert_eq!(UnsignedData::decode(DutyKind::Attester, &value.encode()), Ok(value));
+        prop_assert_eq!(UnsignedData::decode(DutyKind::Attester, &value.encode(), &ListSizes::MAINNET), Ok(value));
     }
 
     // A slot whose low half is 20 is read as an indexed header, here as in every other implementation.

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use flotilla_crypto::ShareIndex;
 use flotilla_duty::io::{Partial, PartialSet};
 use flotilla_types::{
-    Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Root, SignedData, Timestamp,
+    AttestationData, Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Root, SignedData, Slot,
+    Timestamp,
 };
 
 use crate::fields::{
@@ -54,7 +55,7 @@ pub fn encode(set: &PartialSet) -> Vec<u8> {
     message
 }
 
-/// Reads what the peer `from` sent, for a cluster with these validators.
+/// Reads what the peer `from` sent, for a cluster with these validators whose engine handles these kinds.
 ///
 /// Stricter than other implementations in two points: a share may only be sent by its holder, and an object must be for
 /// the slot of its envelope. No honest node sends anything else.
@@ -65,6 +66,7 @@ pub fn decode(
     content: &[u8],
     from: PeerIndex,
     validators: &BTreeSet<PublicKeyBytes>,
+    handled: &[DutyKind],
     chain: &Chain,
     now: Timestamp,
 ) -> Result<PartialSet, Reject> {
@@ -78,7 +80,7 @@ pub fn decode(
     let duty = read_duty(&duty.get().ok_or(Reject::MissingField("duty"))?)?;
     let data_set = data_set.get().ok_or(Reject::MissingField("data_set"))?;
     chain.gate(duty, now)?;
-    signed_kind(duty.kind)?;
+    signed_kind(duty.kind, handled)?;
     if chain.deadline(duty).is_some_and(|deadline| deadline < now) {
         return Err(Reject::Expired(duty));
     }
@@ -90,7 +92,7 @@ pub fn decode(
         if !validators.contains(&validator) {
             return Err(Reject::UnknownValidator(validator));
         }
-        let data = read_item(item, validator, duty, from)?;
+        let data = read_item(item, validator, duty, from, chain)?;
         let signing_root = roots.of(&data, chain);
         items.insert(validator, Partial { data, signing_root });
     }
@@ -130,6 +132,7 @@ fn read_item(
     validator: PublicKeyBytes,
     duty: Duty,
     from: PeerIndex,
+    chain: &Chain,
 ) -> Result<SignedData, Reject> {
     let (mut data, mut claimed): (&[u8], i32) = (&[], 0);
     for field in fields(item) {
@@ -154,30 +157,41 @@ fn read_item(
             sender: from,
         });
     }
-    let data =
-        SignedData::decode(duty.kind, data).map_err(|error| Reject::Data { validator, error })?;
-    match slot_of(&data) {
-        Some(found) if found != duty.slot => Err(Reject::WrongSlot {
+    let data = SignedData::decode(duty.kind, data, &chain.spec.sizes)
+        .map_err(|error| Reject::Data { validator, error })?;
+    match wrong_slot(&data, duty, chain) {
+        Some(found) => Err(Reject::WrongSlot {
             validator,
             found,
             expected: duty.slot,
         }),
-        _ => Ok(data),
+        None => Ok(data),
     }
 }
 
-/// The slot an object says it is for, if its kind is bound to one.
-fn slot_of(data: &SignedData) -> Option<flotilla_types::Slot> {
-    match data {
-        SignedData::Attester(_) => Some(data.slot()),
-    }
+/// The slot an object says it is for, if that is not its duty's. A randao reveal may be for any slot of its epoch; the
+/// slot of an exit is the first of its epoch; a registration is for no slot.
+fn wrong_slot(data: &SignedData, duty: Duty, chain: &Chain) -> Option<Slot> {
+    let found = match (data.slot(), data.epoch()) {
+        (Some(slot), _) => slot,
+        (None, Some(epoch)) => chain.first_slot(epoch),
+        (None, None) => return None,
+    };
+    let right = match data {
+        SignedData::Randao(reveal) => reveal.epoch == chain.epoch_of(duty.slot),
+        _ => found == duty.slot,
+    };
+    (!right).then_some(found)
 }
 
-/// Whether duties of this kind have partial signatures, and this version of the software handles them.
-fn signed_kind(kind: DutyKind) -> Result<(), Reject> {
+/// Whether duties of this kind have partial signatures, and the engine handles them.
+fn signed_kind(kind: DutyKind, handled: &[DutyKind]) -> Result<(), Reject> {
     match kind {
-        DutyKind::Attester => Ok(()),
-        DutyKind::Proposer
+        DutyKind::Signature | DutyKind::BuilderProposer | DutyKind::InfoSync => {
+            Err(Reject::NoPartialSignatures(kind))
+        }
+        DutyKind::Attester
+        | DutyKind::Proposer
         | DutyKind::Exit
         | DutyKind::BuilderRegistration
         | DutyKind::Randao
@@ -185,16 +199,16 @@ fn signed_kind(kind: DutyKind) -> Result<(), Reject> {
         | DutyKind::Aggregator
         | DutyKind::SyncMessage
         | DutyKind::PrepareSyncContribution
-        | DutyKind::SyncContribution => Err(Reject::UnsupportedKind(kind)),
-        DutyKind::Signature | DutyKind::BuilderProposer | DutyKind::InfoSync => {
-            Err(Reject::NoPartialSignatures(kind))
+        | DutyKind::SyncContribution => {
+            let known = handled.contains(&kind);
+            known.then_some(()).ok_or(Reject::UnsupportedKind(kind))
         }
     }
 }
 
 /// Signing roots of one message: most validators of a cluster attest to the very same data.
 #[derive(Default)]
-struct SigningRoots(BTreeMap<flotilla_types::AttestationData, Root>);
+struct SigningRoots(BTreeMap<AttestationData, Root>);
 
 impl SigningRoots {
     fn of(&mut self, data: &SignedData, chain: &Chain) -> Root {
@@ -203,6 +217,7 @@ impl SigningRoots {
                 .0
                 .entry(*attestation.data())
                 .or_insert_with(|| data.signing_root(chain)),
+            _ => data.signing_root(chain),
         }
     }
 }
@@ -211,7 +226,7 @@ impl SigningRoots {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use flotilla_types::{AttesterValue, Fork, SignatureBytes, SignedAttestation, Slot};
+    use flotilla_types::{AttesterValue, Fork, SignatureBytes, SignedAttestation};
     use proptest::prelude::*;
     use prost::Message as _;
 
@@ -249,6 +264,7 @@ mod tests {
             content,
             PeerIndex::new(2),
             &validators,
+            &[DutyKind::Attester],
             &chain(),
             noon(SLOT),
         )
@@ -341,6 +357,7 @@ mod tests {
                 &content,
                 PeerIndex::new(2),
                 &validators,
+                &[DutyKind::Attester],
                 &chain(),
                 noon(slot),
             )

@@ -1,13 +1,20 @@
 //! What a cluster agrees on.
 
-use super::{attester::AttesterValue, codec::DecodeError};
-use crate::{DutyKind, PublicKeyBytes, Slot};
+use super::{
+    aggregate::AggregateValue, attester::AttesterValue, codec::DecodeError,
+    contribution::SyncContributions,
+};
+use crate::{DutyKind, ListSizes, Slot};
 
 /// The value of one validator in a duty that is agreed on. One variant per kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnsignedData {
     /// Attestation data with the assignment it is for.
     Attester(AttesterValue),
+    /// An aggregate attestation.
+    Aggregator(AggregateValue),
+    /// Sync committee contributions.
+    SyncContribution(SyncContributions),
 }
 
 impl UnsignedData {
@@ -15,20 +22,25 @@ impl UnsignedData {
     pub const fn kind(&self) -> DutyKind {
         match self {
             Self::Attester(_) => DutyKind::Attester,
+            Self::Aggregator(_) => DutyKind::Aggregator,
+            Self::SyncContribution(_) => DutyKind::SyncContribution,
+        }
+    }
+
+    /// The attester's value, if it is one.
+    pub const fn attester(&self) -> Option<&AttesterValue> {
+        match self {
+            Self::Attester(value) => Some(value),
+            _ => None,
         }
     }
 
     /// The slot this value is for, as it says itself.
-    pub const fn slot(&self) -> Slot {
+    pub fn slot(&self) -> Slot {
         match self {
             Self::Attester(value) => value.data.slot,
-        }
-    }
-
-    /// The validator this value is for, as it says itself.
-    pub const fn public_key(&self) -> &PublicKeyBytes {
-        match self {
-            Self::Attester(value) => &value.duty.pubkey,
+            Self::Aggregator(value) => value.slot(),
+            Self::SyncContribution(value) => value.slot(),
         }
     }
 
@@ -36,16 +48,22 @@ impl UnsignedData {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Attester(value) => value.encode(),
+            Self::Aggregator(value) => value.encode(),
+            Self::SyncContribution(value) => value.encode(),
         }
     }
 
-    /// Reads the bytes on the cluster's wire.
+    /// Reads the bytes on the cluster's wire, on a chain with these list sizes.
     ///
     /// # Errors
-    /// [`DecodeError`]; [`DecodeError::Kind`] for kinds without agreement or not supported yet.
-    pub fn decode(kind: DutyKind, bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// [`DecodeError`]; [`DecodeError::Kind`] for kinds without agreement on a set.
+    pub fn decode(kind: DutyKind, bytes: &[u8], sizes: &ListSizes) -> Result<Self, DecodeError> {
         match kind {
             DutyKind::Attester => AttesterValue::decode(bytes).map(Self::Attester),
+            DutyKind::Aggregator => AggregateValue::decode(bytes, sizes).map(Self::Aggregator),
+            DutyKind::SyncContribution => {
+                SyncContributions::decode(bytes, sizes).map(Self::SyncContribution)
+            }
             DutyKind::Proposer
             | DutyKind::Signature
             | DutyKind::Exit
@@ -53,10 +71,8 @@ impl UnsignedData {
             | DutyKind::BuilderRegistration
             | DutyKind::Randao
             | DutyKind::PrepareAggregator
-            | DutyKind::Aggregator
             | DutyKind::SyncMessage
             | DutyKind::PrepareSyncContribution
-            | DutyKind::SyncContribution
             | DutyKind::InfoSync => Err(DecodeError::Kind(kind)),
         }
     }
