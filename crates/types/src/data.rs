@@ -3,12 +3,15 @@
 mod aggregate;
 mod attestation;
 mod attester;
+mod block;
 mod codec;
 mod contribution;
 mod exit;
+mod proposal;
 mod randao;
 mod registration;
 mod selections;
+mod shape;
 mod signed;
 mod signed_attestation;
 mod sync_message;
@@ -23,6 +26,7 @@ pub use contribution::{
     SyncContributions,
 };
 pub use exit::{SignedVoluntaryExit, VoluntaryExit};
+pub use proposal::{BlockFacts, BlockHeader, Proposal, SignedProposal};
 pub use randao::RandaoReveal;
 pub use registration::{SignedValidatorRegistration, ValidatorRegistration, VersionedRegistration};
 pub use selections::{

@@ -40,10 +40,11 @@ pub use bytes::{ForkVersion, ParseBytesError, PublicKeyBytes, Root, SignatureByt
 pub use chain::{Chain, GATE_EPOCHS_AHEAD, GateError};
 pub use data::{
     AggregateAndProof, AggregateValue, Attestation, AttestationData, AttesterDuty, AttesterValue,
-    BeaconCommitteeSelection, Checkpoint, ContributionAndProof, DecodeError, RandaoReveal,
-    SignedAggregateAndProof, SignedAttestation, SignedContributionAndProof, SignedData,
-    SignedValidatorRegistration, SignedVoluntaryExit, SingleAttestation, SizeError,
-    SubcommitteeBits, SyncAggregatorSelectionData, SyncCommitteeContribution, SyncCommitteeMessage,
+    BeaconCommitteeSelection, BlockFacts, BlockHeader, Checkpoint, ContributionAndProof,
+    DecodeError, Proposal, RandaoReveal, SignedAggregateAndProof, SignedAttestation,
+    SignedContributionAndProof, SignedData, SignedProposal, SignedValidatorRegistration,
+    SignedVoluntaryExit, SingleAttestation, SizeError, SubcommitteeBits,
+    SyncAggregatorSelectionData, SyncCommitteeContribution, SyncCommitteeMessage,
     SyncCommitteeSelection, SyncContributions, UnsignedData, ValidatorRegistration, ValueError,
     VersionedRegistration, VoluntaryExit,
 };

@@ -52,3 +52,4 @@ pub mod votes;
 
 pub use reject::Reject;
 pub use values::value_hash;
+pub use version::writes_plural_contributions;

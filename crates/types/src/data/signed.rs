@@ -2,10 +2,11 @@
 
 use super::{
     aggregate::SignedAggregateAndProof, codec::DecodeError,
-    contribution::SignedContributionAndProof, exit::SignedVoluntaryExit, randao::RandaoReveal,
-    registration::SignedValidatorRegistration, registration::VersionedRegistration,
-    selections::BeaconCommitteeSelection, selections::SyncCommitteeSelection,
-    signed_attestation::SignedAttestation, sync_message::SyncCommitteeMessage,
+    contribution::SignedContributionAndProof, exit::SignedVoluntaryExit, proposal::SignedProposal,
+    randao::RandaoReveal, registration::SignedValidatorRegistration,
+    registration::VersionedRegistration, selections::BeaconCommitteeSelection,
+    selections::SyncCommitteeSelection, signed_attestation::SignedAttestation,
+    sync_message::SyncCommitteeMessage,
 };
 use crate::{
     Chain, DomainType, DutyKind, Epoch, ListSizes, Root, SignatureBytes, Slot, signing_root,
@@ -14,6 +15,8 @@ use crate::{
 /// Signed data of one validator: a share's partial signature or the group's. One variant per kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SignedData {
+    /// A block.
+    Proposer(SignedProposal),
     /// An attestation.
     Attester(SignedAttestation),
     /// A voluntary exit.
@@ -38,6 +41,7 @@ impl SignedData {
     /// The kind of duty this belongs to.
     pub const fn kind(&self) -> DutyKind {
         match self {
+            Self::Proposer(_) => DutyKind::Proposer,
             Self::Attester(_) => DutyKind::Attester,
             Self::Exit(_) => DutyKind::Exit,
             Self::BuilderRegistration(_) => DutyKind::BuilderRegistration,
@@ -61,6 +65,7 @@ impl SignedData {
     /// The slot this is for, as it says itself; `None` for what is for an epoch ([`Self::epoch`]), or for ever.
     pub const fn slot(&self) -> Option<Slot> {
         match self {
+            Self::Proposer(signed) => Some(signed.proposal.slot()),
             Self::Attester(signed) => Some(signed.data().slot),
             Self::PrepareAggregator(selection) => Some(selection.slot),
             Self::Aggregator(signed) => Some(signed.slot()),
@@ -83,6 +88,7 @@ impl SignedData {
     /// The signature inside.
     pub const fn signature(&self) -> &SignatureBytes {
         match self {
+            Self::Proposer(signed) => &signed.signature,
             Self::Attester(signed) => signed.signature(),
             Self::Exit(signed) => &signed.signature,
             Self::BuilderRegistration(VersionedRegistration(signed)) => &signed.signature,
@@ -98,6 +104,10 @@ impl SignedData {
     /// Puts another signature in, such as the group's in place of a share's.
     pub fn with_signature(self, signature: SignatureBytes) -> Self {
         match self {
+            Self::Proposer(signed) => Self::Proposer(SignedProposal {
+                signature,
+                ..signed
+            }),
             Self::Attester(signed) => Self::Attester(signed.with_signature(signature)),
             Self::Exit(signed) => Self::Exit(SignedVoluntaryExit {
                 signature,
@@ -141,6 +151,7 @@ impl SignedData {
     /// validator index, committee and the signature itself.
     pub fn message_root(&self) -> Root {
         match self {
+            Self::Proposer(signed) => signed.proposal.facts().root,
             Self::Attester(signed) => signed.data().tree_hash_root(),
             Self::Exit(signed) => signed.message.tree_hash_root(),
             Self::BuilderRegistration(registration) => registration.0.message.tree_hash_root(),
@@ -162,6 +173,7 @@ impl SignedData {
         };
         let (domain_type, epoch) = match self {
             Self::Attester(signed) => return signed.data().signing_root(chain),
+            Self::Proposer(_) => (DomainType::BEACON_PROPOSER, own()),
             Self::Exit(_) => (DomainType::VOLUNTARY_EXIT, own()),
             Self::BuilderRegistration(_) => (DomainType::APPLICATION_BUILDER, own()),
             Self::Randao(_) => (DomainType::RANDAO, own()),
@@ -177,6 +189,7 @@ impl SignedData {
     /// The bytes on the cluster's wire (spec 30 §2.5).
     pub fn encode(&self) -> Vec<u8> {
         match self {
+            Self::Proposer(signed) => signed.encode(),
             Self::Attester(signed) => signed.encode(),
             Self::Exit(signed) => signed.encode(),
             Self::BuilderRegistration(registration) => registration.encode(),
@@ -195,6 +208,7 @@ impl SignedData {
     /// [`DecodeError`]; [`DecodeError::Kind`] for kinds that sign nothing for the chain.
     pub fn decode(kind: DutyKind, bytes: &[u8], sizes: &ListSizes) -> Result<Self, DecodeError> {
         match kind {
+            DutyKind::Proposer => SignedProposal::decode(bytes, sizes).map(Self::Proposer),
             DutyKind::Attester => SignedAttestation::decode(bytes).map(Self::Attester),
             DutyKind::Exit => SignedVoluntaryExit::decode(bytes).map(Self::Exit),
             DutyKind::BuilderRegistration => {
@@ -214,10 +228,9 @@ impl SignedData {
             DutyKind::SyncContribution => {
                 SignedContributionAndProof::decode(bytes, sizes).map(Self::SyncContribution)
             }
-            DutyKind::Proposer
-            | DutyKind::Signature
-            | DutyKind::BuilderProposer
-            | DutyKind::InfoSync => Err(DecodeError::Kind(kind)),
+            DutyKind::Signature | DutyKind::BuilderProposer | DutyKind::InfoSync => {
+                Err(DecodeError::Kind(kind))
+            }
         }
     }
 }

@@ -133,7 +133,7 @@ fn aggregated_attestation_vectors() {
 }
 
 /// A pretty-printed file as it would travel.
-fn compact(json: &[u8]) -> Vec<u8> {
+pub(crate) fn compact(json: &[u8]) -> Vec<u8> {
     json.iter()
         .copied()
         .filter(|byte| !byte.is_ascii_whitespace())

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use flotilla_types::{
-    Chain, ChainSpec, DomainType, DutyKind, ForkVersion, ListSizes, Root, SignatureBytes,
+    Chain, ChainSpec, DomainType, DutyKind, ForkVersion, ListSizes, Proposal, Root, SignatureBytes,
     SignedData, Timestamp, is_attestation_aggregator, is_sync_aggregator, signing_root,
 };
 use serde_json::{Value, json};
@@ -132,11 +132,15 @@ fn golden_message_roots_vectors() {
             (DutyKind::Attester, "VersionedAttestation"),
             (DutyKind::SyncContribution, "SignedSyncContributionAndProof"),
             (DutyKind::SyncMessage, "SignedSyncMessage"),
+            (DutyKind::Proposer, "VersionedSignedBlindedProposal"),
         ] {
             let file = format!("TestSSZSerialisation_{file}.ssz.golden");
             let signed = SignedData::decode(kind, &golden[&file], &ListSizes::MAINNET).unwrap();
             assert_eq!(signed.message_root(), roots[&file], "{name}: {file}");
         }
+        let file = "TestSSZSerialisation_VersionedProposal.ssz.golden";
+        let proposal = Proposal::decode(&golden[file], &ListSizes::MAINNET).unwrap();
+        assert_eq!(proposal.facts().root, roots[file], "{name}: {file}");
     }
 }
 

@@ -88,9 +88,6 @@ fn consensus_values_vectors() {
             assert_eq!(hash_bytes(&proto), hash(case, "hash_proto"), "{name}");
             let kind = i32::try_from(number(case, "duty_type")).unwrap();
             let kind = DutyKind::from_wire(kind).unwrap();
-            if kind == DutyKind::Proposer {
-                continue;
-            }
             let set = decoded.set.iter().map(|(key, data)| {
                 let data = UnsignedData::decode(kind, data, &ListSizes::MAINNET)
                     .unwrap_or_else(|error| panic!("{name}: {error}"));
