@@ -226,7 +226,10 @@ impl SigningRoots {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use flotilla_types::{AttesterValue, Fork, SignatureBytes, SignedAttestation};
+    use flotilla_types::{
+        AttesterValue, Epoch, Fork, RandaoReveal, SignatureBytes, SignedAttestation,
+        SignedVoluntaryExit, VersionedRegistration,
+    };
     use proptest::prelude::*;
     use prost::Message as _;
 
@@ -259,15 +262,29 @@ mod tests {
     }
 
     fn read(content: &[u8]) -> Result<PartialSet, Reject> {
+        read_handling(DutyKind::ALL, content)
+    }
+
+    fn read_handling(handled: &[DutyKind], content: &[u8]) -> Result<PartialSet, Reject> {
         let validators = (0..10).map(key).collect();
         decode(
             content,
             PeerIndex::new(2),
             &validators,
-            &[DutyKind::Attester],
+            handled,
             &chain(),
-            noon(SLOT),
+            chain().slot_start(SLOT),
         )
+    }
+
+    /// One validator's object in an envelope for this duty.
+    fn set_of(data: SignedData, slot: Slot) -> PartialSet {
+        let signing_root = data.signing_root(&chain());
+        PartialSet {
+            duty: Duty::new(slot, data.kind()),
+            share: ShareIndex::new(3).unwrap(),
+            items: [(key(1), Partial { data, signing_root })].into(),
+        }
     }
 
     fn changed(change: impl FnOnce(&mut core::ParSigExMsg)) -> Vec<u8> {
@@ -334,11 +351,10 @@ mod tests {
     }
 
     #[test]
-    fn kinds_to_come_are_told_from_kinds_that_have_no_signatures() {
+    fn kinds_not_handled_are_told_from_kinds_that_have_no_signatures() {
         let of_kind = |kind| {
-            read(&changed(|message| {
-                message.duty.as_mut().unwrap().r#type = kind
-            }))
+            let content = changed(|message| message.duty.as_mut().unwrap().r#type = kind);
+            read_handling(&[DutyKind::Attester], &content)
         };
         assert_eq!(of_kind(7), Err(Reject::UnsupportedKind(DutyKind::Randao)));
         assert_eq!(
@@ -346,6 +362,46 @@ mod tests {
             Err(Reject::NoPartialSignatures(DutyKind::InfoSync))
         );
         assert_eq!(of_kind(14), Err(Reject::DutyType(14)));
+    }
+
+    #[test]
+    fn an_object_of_another_kind_than_its_envelope_is_refused() {
+        let content = changed(|message| message.duty.as_mut().unwrap().r#type = 7);
+        assert_eq!(read(&content).unwrap_err().label(), "data");
+    }
+
+    #[test]
+    fn a_reveal_is_for_every_slot_of_its_epoch() {
+        let reveal = |epoch| {
+            let signature = SignatureBytes([1; 96]);
+            SignedData::Randao(RandaoReveal {
+                epoch: Epoch(epoch),
+                signature,
+            })
+        };
+        let set = set_of(reveal(1), SLOT);
+        assert_eq!(read(&encode(&set)), Ok(set));
+        let later = read(&encode(&set_of(reveal(2), SLOT)));
+        assert_eq!(later.unwrap_err().label(), "wrong_slot");
+    }
+
+    #[test]
+    fn an_exit_is_for_the_first_slot_of_its_epoch() {
+        let mut exit = SignedVoluntaryExit::default();
+        exit.message.epoch = Epoch(1);
+        let set = set_of(SignedData::Exit(exit), Slot(32));
+        assert_eq!(read(&encode(&set)), Ok(set));
+        let other = read(&encode(&set_of(SignedData::Exit(exit), Slot(33))));
+        assert_eq!(other.unwrap_err().label(), "wrong_slot");
+    }
+
+    #[test]
+    fn a_registration_is_for_no_slot() {
+        let registration = SignedData::BuilderRegistration(VersionedRegistration::default());
+        for slot in [0, 40] {
+            let set = set_of(registration.clone(), Slot(slot));
+            assert_eq!(read(&encode(&set)), Ok(set));
+        }
     }
 
     #[test]

@@ -389,7 +389,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-            let _ = Values::new(ListSizes::MAINNET).read(DutyKind::Attester, &bytes);
+            let values = Values::new(ListSizes::MAINNET);
+            for &kind in DutyKind::ALL {
+                let _ = values.read(kind, &bytes);
+            }
             let _ = read_entries(&bytes);
         }
 

@@ -655,3 +655,130 @@ impl Serialize for Item<'_> {
         hex_bytes::serialize(self.0, serializer)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A block of Capella, full, with one transaction and one withdrawal.
+    fn full() -> Value {
+        let (root, hash) = (Root([1; 32]), Root([2; 32]));
+        let signature = SignatureBytes([3; 96]);
+        json!({
+            "slot": "7", "proposer_index": "8", "parent_root": root, "state_root": hash,
+            "body": {
+                "randao_reveal": signature,
+                "eth1_data": {"deposit_root": root, "deposit_count": "1", "block_hash": hash},
+                "graffiti": hash,
+                "proposer_slashings": [], "attester_slashings": [], "attestations": [],
+                "deposits": [], "voluntary_exits": [], "bls_to_execution_changes": [],
+                "sync_aggregate": {
+                    "sync_committee_bits": format!("0x{}", "01".repeat(64)),
+                    "sync_committee_signature": signature,
+                },
+                "execution_payload": {
+                    "parent_hash": root, "fee_recipient": format!("0x{}", "ab".repeat(20)),
+                    "state_root": root, "receipts_root": root,
+                    "logs_bloom": format!("0x{}", "04".repeat(256)), "prev_randao": root,
+                    "block_number": "9", "gas_limit": "10", "gas_used": "11", "timestamp": "12",
+                    "extra_data": "0x05", "base_fee_per_gas": "13", "block_hash": hash,
+                    "transactions": ["0x060708"],
+                    "withdrawals": [{
+                        "index": "1", "validator_index": "2",
+                        "address": format!("0x{}", "cd".repeat(20)), "amount": "3",
+                    }],
+                },
+            },
+        })
+    }
+
+    /// The same with the roots of the payload's lists in place of the lists.
+    fn blinded(sizes: &ListSizes) -> Value {
+        let mut json = full();
+        let body = json["body"].as_object_mut().unwrap();
+        let mut payload = body.remove("execution_payload").unwrap();
+        let layout = block(Fork::Capella, false, sizes);
+        let ssz = layout.parse_json(&full()).unwrap();
+        let (shape, bytes) = layout.field(&ssz, "body").unwrap();
+        let (shape, bytes) = shape.field(bytes, "execution_payload").unwrap();
+        for (list, root) in [
+            ("transactions", "transactions_root"),
+            ("withdrawals", "withdrawals_root"),
+        ] {
+            let (shape, bytes) = shape.field(bytes, list).unwrap();
+            payload.as_object_mut().unwrap().remove(list);
+            payload[root] = json!(Root(shape.root(bytes).unwrap()));
+        }
+        body.insert("execution_payload_header".into(), payload);
+        json
+    }
+
+    #[test]
+    fn a_block_and_its_blinded_form_have_the_same_facts() {
+        let sizes = &ListSizes::MAINNET;
+        let full = Proposal::from_json(Fork::Capella, false, &full(), sizes).unwrap();
+        let blinded = Proposal::from_json(Fork::Capella, true, &blinded(sizes), sizes).unwrap();
+        assert_eq!(full.facts(), blinded.facts());
+        assert_ne!(full, blinded);
+        assert_eq!(full.slot(), Slot(7));
+        assert_eq!(full.facts().blobs, 0);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_chain() {
+        let none = ListSizes {
+            max_transactions_per_payload: 0,
+            ..ListSizes::MAINNET
+        };
+        let error = Proposal::from_json(Fork::Capella, false, &full(), &none).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "proposal: body.execution_payload.transactions: 1 items, the limit is 0"
+        );
+    }
+
+    #[test]
+    fn a_form_is_0_or_1() {
+        let sizes = &ListSizes::MAINNET;
+        let proposal = Proposal::from_json(Fork::Capella, false, &full(), sizes).unwrap();
+        let mut bytes = proposal.encode();
+        assert_eq!(Proposal::decode(&bytes, sizes), Ok(proposal));
+        for form in [1, 2] {
+            bytes[8] = form;
+            assert!(Proposal::decode(&bytes, sizes).is_err(), "{form}");
+        }
+    }
+
+    #[test]
+    fn half_a_blob_is_refused() {
+        let sizes = &ListSizes {
+            field_elements_per_blob: 2,
+            max_blob_commitments_per_block: 3,
+            ..ListSizes::MAINNET
+        };
+        let mut block = full();
+        let body = &mut block["body"];
+        body["blob_kzg_commitments"] = json!([]);
+        body["execution_payload"]["blob_gas_used"] = json!("1");
+        body["execution_payload"]["excess_blob_gas"] = json!("1");
+        let blobs = vec![format!("0x{}", "09".repeat(64)); 3];
+        let contents = json!({"block": block, "kzg_proofs": [], "blobs": blobs});
+        let proposal = Proposal::from_json(Fork::Deneb, false, &contents, sizes).unwrap();
+        let mut bytes = proposal.to_ssz();
+        let read = |bytes: &[u8]| Proposal::from_ssz(Fork::Deneb, false, bytes, sizes);
+        assert_eq!(read(&bytes), Ok(proposal));
+        bytes.push(0);
+        assert_eq!(
+            read(&bytes).unwrap_err().to_string(),
+            "proposal: blobs: 193 bytes are no whole items of 64"
+        );
+        bytes.extend([0; 63]);
+        assert_eq!(
+            read(&bytes).unwrap_err().to_string(),
+            "proposal: blobs: 4 items, the limit is 3"
+        );
+    }
+}
