@@ -6,6 +6,7 @@ mod attester;
 mod block;
 mod codec;
 mod contribution;
+mod decimal;
 mod exit;
 mod proposal;
 mod randao;

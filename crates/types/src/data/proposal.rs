@@ -3,111 +3,31 @@
 //! A block is looked into once, where it enters: its layout is checked, its root computed, and the few facts that
 //! decisions depend on are read out ([`BlockFacts`]). From there on it is bytes, shared and never opened again.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+mod facts;
+mod json;
+mod layout;
 
-use libssz_derive::HashTreeRoot;
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    block::{block, can_be_blinded, has_blobs, payload_field},
-    codec::{DecodeError, behind, fork_of, ssz_or_json, word_u32},
-    shape::{Fault, Shape},
-};
-use crate::{
-    ExecutionAddress, Fork, ListSizes, Root, SignatureBytes, Slot, ValidatorIndex, json::hex_bytes,
-    signing::tree_hash,
-};
+use self::{json::ProposalJson, layout::Layout};
+use super::codec::DecodeError;
+use crate::{Fork, ListSizes, SignatureBytes, Slot};
+
+pub use facts::{BlockFacts, BlockHeader};
 
 /// Name in errors.
 const WHAT: &str = "proposal";
 /// Fork, form and offset before a proposal on the cluster's wire.
 const HEADER: usize = 13;
-/// Bytes of a proof.
+/// Bytes of a proof, and of a commitment.
 const PROOF_BYTES: usize = 48;
 /// Offset and signature: where the block begins in a signed block.
 const MESSAGE_AT: usize = 4 + SignatureBytes::LENGTH;
 /// Three offsets: where the block begins in contents.
 const BLOCK_AT: usize = 12;
-
-/// A block in five lines. Its root is the block's root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, HashTreeRoot)]
-pub struct BlockHeader {
-    /// The slot.
-    pub slot: Slot,
-    /// Who proposes.
-    pub proposer_index: ValidatorIndex,
-    /// The block before it.
-    pub parent_root: Root,
-    /// The state after it.
-    pub state_root: Root,
-    /// Root of all that is in it. A full block and its blinded form have the same.
-    pub body_root: Root,
-}
-
-/// What others ask of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlockFacts {
-    /// The header.
-    pub header: BlockHeader,
-    /// The header's root, which is what the proposer signs.
-    pub root: Root,
-    /// The reveal of randomness.
-    pub randao_reveal: SignatureBytes,
-    /// The proposer's free 32 bytes.
-    pub graffiti: [u8; 32],
-    /// Who receives the fees; `None` before Bellatrix.
-    pub fee_recipient: Option<ExecutionAddress>,
-    /// The payload's hash on the execution layer; `None` before Bellatrix.
-    pub block_hash: Option<Root>,
-    /// How many blobs the block commits to.
-    pub blobs: usize,
-}
-
-impl BlockFacts {
-    /// Checks a block's bytes and reads the facts. Hashing checks the body; the header's four other fields cannot be wrong.
-    fn read(shape: &Shape, blinded: bool, bytes: &[u8]) -> Result<Self, Fault> {
-        let (body_shape, body) = shape.field(bytes, "body")?;
-        let body_root = body_shape
-            .root(body)
-            .map_err(|fault| fault.within("body"))?;
-        let number = |name| {
-            let (_, bytes) = shape.field(bytes, name)?;
-            array(bytes).map(u64::from_le_bytes)
-        };
-        let root = |name| array(shape.field(bytes, name)?.1).map(Root);
-        let header = BlockHeader {
-            slot: Slot(number("slot")?),
-            proposer_index: ValidatorIndex(number("proposer_index")?),
-            parent_root: root("parent_root")?,
-            state_root: root("state_root")?,
-            body_root: Root(body_root),
-        };
-        // Before some fork there is no payload, and no commitment.
-        let payload = body_shape.field(body, payload_field(blinded)).ok();
-        let of_payload = |name| payload.and_then(|(shape, bytes)| shape.field(bytes, name).ok());
-        let commitments = body_shape.field(body, "blob_kzg_commitments").ok();
-        Ok(Self {
-            header,
-            root: tree_hash(&header),
-            randao_reveal: SignatureBytes(array(body_shape.field(body, "randao_reveal")?.1)?),
-            graffiti: array(body_shape.field(body, "graffiti")?.1)?,
-            fee_recipient: of_payload("fee_recipient")
-                .map(|(_, bytes)| array(bytes).map(ExecutionAddress))
-                .transpose()?,
-            block_hash: of_payload("block_hash")
-                .map(|(_, bytes)| array(bytes).map(Root))
-                .transpose()?,
-            blobs: commitments.map_or(0, |(_, bytes)| bytes.len() / PROOF_BYTES),
-        })
-    }
-}
-
-/// The first bytes as an array.
-fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Fault> {
-    let first = bytes.first_chunk().copied();
-    first.ok_or_else(|| Fault::new(format!("{} bytes instead of {N}", bytes.len())))
-}
 
 /// Whether a block carries its payload, and what travels beside it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,227 +67,6 @@ pub struct SignedProposal {
     pub proposal: Proposal,
     /// The signature.
     pub signature: SignatureBytes,
-}
-
-/// Borrowed from SSZ, or owned where they come from JSON.
-type Bytes<'a> = Cow<'a, [u8]>;
-
-/// A proposal as it came, not looked into yet.
-struct Loose<'a> {
-    block: Bytes<'a>,
-    /// Proofs and blobs.
-    beside: Option<(Bytes<'a>, Bytes<'a>)>,
-}
-
-/// Which of the layouts a value has.
-#[derive(Clone, Copy)]
-struct Layout<'a> {
-    fork: Fork,
-    blinded: bool,
-    signed: bool,
-    sizes: &'a ListSizes,
-}
-
-impl<'a> Layout<'a> {
-    fn block(&self) -> Shape {
-        block(self.fork, self.blinded, self.sizes)
-    }
-
-    fn has_blobs(&self) -> bool {
-        !self.blinded && has_blobs(self.fork)
-    }
-
-    fn proofs(&self) -> Shape {
-        Shape::Bytes(PROOF_BYTES).list(self.sizes.max_kzg_proofs(self.fork))
-    }
-
-    fn blobs(&self) -> Shape {
-        // Bounded where it is read, so the conversion is exact.
-        Shape::Bytes(self.sizes.blob_bytes() as usize)
-            .list(self.sizes.max_blob_commitments_per_block)
-    }
-
-    /// Takes SSZ apart: contents, if there are blobs, and a signed block in it, if it is signed.
-    fn split<'b>(
-        &self,
-        bytes: &'b [u8],
-    ) -> Result<(Loose<'b>, Option<SignatureBytes>), DecodeError> {
-        let (block, beside) = if self.has_blobs() {
-            let [block, proofs, blobs] = three(bytes)?;
-            (block, Some((Cow::Borrowed(proofs), Cow::Borrowed(blobs))))
-        } else {
-            (bytes, None)
-        };
-        let (signature, block) = if self.signed {
-            let (head, block) = block
-                .split_at_checked(MESSAGE_AT)
-                .ok_or(too_short(MESSAGE_AT, block))?;
-            expect_offset(head, 0, MESSAGE_AT)?;
-            let signature = head[4..].first_chunk().copied().map(SignatureBytes);
-            (signature, block)
-        } else {
-            (None, block)
-        };
-        let block = Cow::Borrowed(block);
-        Ok((Loose { block, beside }, signature))
-    }
-
-    /// The same from the Beacon API's JSON.
-    fn split_json(
-        &self,
-        json: &Value,
-    ) -> Result<(Loose<'static>, Option<SignatureBytes>), DecodeError> {
-        let (block, beside) = if self.has_blobs() {
-            let name = if self.signed { "signed_block" } else { "block" };
-            let read = |name: &str, shape: Shape| {
-                shape
-                    .parse_json(&json[name])
-                    .map(Cow::Owned)
-                    .map_err(|fault| fault.within(name))
-                    .map_err(Fault::in_json(WHAT))
-            };
-            let proofs = read("kzg_proofs", self.proofs())?;
-            (&json[name], Some((proofs, read("blobs", self.blobs())?)))
-        } else {
-            (json, None)
-        };
-        let (block, signature) = if self.signed {
-            let signature = SignatureBytes::deserialize(&block["signature"])
-                .map_err(DecodeError::json(WHAT))?;
-            (&block["message"], Some(signature))
-        } else {
-            (block, None)
-        };
-        let block = self
-            .block()
-            .parse_json(block)
-            .map(Cow::Owned)
-            .map_err(Fault::in_json(WHAT))?;
-        Ok((Loose { block, beside }, signature))
-    }
-
-    /// Looks into a proposal, this once.
-    fn check(&self, loose: Loose<'_>) -> Result<Proposal, DecodeError> {
-        let fork = self.fork;
-        if self.blinded && !can_be_blinded(fork) {
-            return Err(DecodeError::Shape { what: WHAT, fork });
-        }
-        let facts = BlockFacts::read(&self.block(), self.blinded, &loose.block)
-            .map_err(Fault::in_ssz(WHAT))?;
-        let form = match loose.beside {
-            Some((proofs, blobs)) => {
-                self.proofs()
-                    .count(&proofs)
-                    .map_err(|fault| fault.within("kzg_proofs"))
-                    .map_err(Fault::in_ssz(WHAT))?;
-                self.blobs()
-                    .count(&blobs)
-                    .map_err(|fault| fault.within("blobs"))
-                    .map_err(Fault::in_ssz(WHAT))?;
-                Form::WithBlobs {
-                    proofs: proofs.into(),
-                    blobs: blobs.into(),
-                }
-            }
-            None if self.blinded => Form::Blinded,
-            None => Form::Full,
-        };
-        Ok(Proposal {
-            fork,
-            facts,
-            form,
-            block: loose.block.into(),
-        })
-    }
-
-    fn of_wire(
-        signed: bool,
-        bytes: &[u8],
-        sizes: &'a ListSizes,
-    ) -> Result<(Proposal, Option<SignatureBytes>), DecodeError> {
-        ssz_or_json(
-            bytes,
-            |bytes| {
-                let fork = fork_of(bytes, WHAT, HEADER)?;
-                let value = behind(bytes, WHAT, HEADER)?;
-                let blinded = match bytes[8] {
-                    0 => false,
-                    1 => true,
-                    _ => return Err(DecodeError::Shape { what: WHAT, fork }),
-                };
-                let layout = Self {
-                    fork,
-                    blinded,
-                    signed,
-                    sizes,
-                };
-                let (loose, signature) = layout.split(value)?;
-                Ok((layout.check(loose)?, signature))
-            },
-            |json| {
-                #[derive(Deserialize)]
-                struct Wrapper {
-                    version: u64,
-                    block: Value,
-                    #[serde(default)]
-                    blinded: bool,
-                }
-                let wrapper: Wrapper =
-                    serde_json::from_slice(json).map_err(DecodeError::json(WHAT))?;
-                let fork = Fork::from_wire(wrapper.version)
-                    .ok_or(DecodeError::Version(wrapper.version))?;
-                let layout = Self {
-                    fork,
-                    blinded: wrapper.blinded,
-                    signed,
-                    sizes,
-                };
-                let (loose, signature) = layout.split_json(&wrapper.block)?;
-                Ok((layout.check(loose)?, signature))
-            },
-        )
-    }
-}
-
-fn too_short(expected: usize, bytes: &[u8]) -> DecodeError {
-    DecodeError::Length {
-        what: WHAT,
-        expected,
-        got: bytes.len(),
-    }
-}
-
-fn expect_offset(bytes: &[u8], at: usize, expected: usize) -> Result<(), DecodeError> {
-    match word_u32(bytes, at).unwrap_or_default() as usize {
-        got if got == expected => Ok(()),
-        got => Err(DecodeError::Offset {
-            what: WHAT,
-            expected,
-            got,
-        }),
-    }
-}
-
-/// Contents: three offsets and what they point to.
-fn three(bytes: &[u8]) -> Result<[&[u8]; 3], DecodeError> {
-    if bytes.len() < BLOCK_AT {
-        return Err(too_short(BLOCK_AT, bytes));
-    }
-    expect_offset(bytes, 0, BLOCK_AT)?;
-    let offset = |at| word_u32(bytes, at).unwrap_or_default() as usize;
-    let (proofs, blobs) = (offset(4), offset(8));
-    let parts = (|| {
-        Some([
-            bytes.get(BLOCK_AT..proofs)?,
-            bytes.get(proofs..blobs)?,
-            bytes.get(blobs..)?,
-        ])
-    })();
-    parts.ok_or(DecodeError::Offset {
-        what: WHAT,
-        expected: bytes.len(),
-        got: proofs.max(blobs),
-    })
 }
 
 impl Proposal {
@@ -418,12 +117,7 @@ impl Proposal {
 
     /// The Beacon API's JSON, under the list sizes that the proposal was read with.
     pub fn to_json(&self, sizes: &ListSizes) -> impl Serialize + '_ {
-        ProposalJson {
-            proposal: self,
-            signature: None,
-            shape: block(self.fork, self.is_blinded(), sizes),
-            blob_bytes: sizes.blob_bytes() as usize,
-        }
+        ProposalJson::new(self, None, sizes)
     }
 
     /// The bytes on the cluster's wire: a header with fork and form, and the SSZ form.
@@ -552,7 +246,7 @@ impl SignedProposal {
 
     fn of(proposal: Proposal, signature: Option<SignatureBytes>) -> Result<Self, DecodeError> {
         // A layout that is signed has one.
-        let signature = signature.ok_or(too_short(MESSAGE_AT, &[]))?;
+        let signature = signature.ok_or(layout::too_short(MESSAGE_AT, &[]))?;
         Ok(Self {
             proposal,
             signature,
@@ -568,12 +262,7 @@ impl SignedProposal {
 
     /// The Beacon API's JSON, under the list sizes that the proposal was read with.
     pub fn to_json(&self, sizes: &ListSizes) -> impl Serialize + '_ {
-        ProposalJson {
-            proposal: &self.proposal,
-            signature: Some(&self.signature),
-            shape: block(self.proposal.fork, self.proposal.is_blinded(), sizes),
-            blob_bytes: sizes.blob_bytes() as usize,
-        }
+        ProposalJson::new(&self.proposal, Some(&self.signature), sizes)
     }
 
     /// The bytes on the cluster's wire: a header with fork and form, and the SSZ form.
@@ -593,75 +282,13 @@ impl SignedProposal {
     }
 }
 
-/// The JSON of a proposal, signed or not.
-struct ProposalJson<'a> {
-    proposal: &'a Proposal,
-    signature: Option<&'a SignatureBytes>,
-    shape: Shape,
-    blob_bytes: usize,
-}
-
-impl Serialize for ProposalJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let block = BlockJson {
-            message: self.shape.json(&self.proposal.block),
-            signature: self.signature,
-        };
-        let Form::WithBlobs { proofs, blobs } = &self.proposal.form else {
-            return block.serialize(serializer);
-        };
-        let mut contents = serializer.serialize_struct("contents", 3)?;
-        match self.signature {
-            Some(_) => contents.serialize_field("signed_block", &block)?,
-            None => contents.serialize_field("block", &block)?,
-        }
-        contents.serialize_field("kzg_proofs", &Items(proofs, PROOF_BYTES))?;
-        contents.serialize_field("blobs", &Items(blobs, self.blob_bytes))?;
-        contents.end()
-    }
-}
-
-/// The JSON of a block, signed or not.
-struct BlockJson<'a> {
-    message: super::shape::Json<'a>,
-    signature: Option<&'a SignatureBytes>,
-}
-
-impl Serialize for BlockJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(signature) = self.signature else {
-            return self.message.serialize(serializer);
-        };
-        let mut signed = serializer.serialize_struct("signed", 2)?;
-        signed.serialize_field("message", &self.message)?;
-        signed.serialize_field("signature", signature)?;
-        signed.end()
-    }
-}
-
-/// Items of a size, as a list of hex.
-struct Items<'a>(&'a [u8], usize);
-
-impl Serialize for Items<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.chunks(self.1.max(1)).map(Item))
-    }
-}
-
-struct Item<'a>(&'a [u8]);
-
-impl Serialize for Item<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        hex_bytes::serialize(self.0, serializer)
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{Root, data::block::block};
 
     /// A block of Capella, full, with one transaction and one withdrawal.
     fn full() -> Value {

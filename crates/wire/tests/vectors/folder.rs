@@ -113,9 +113,9 @@ pub(crate) fn publics(keys: &[IdentityKey]) -> Vec<IdentityPublicKey> {
     keys.iter().map(IdentityKey::public).collect()
 }
 
-/// The codec of a cluster whose engine only attests.
+/// The codec of a cluster whose engine handles every kind of duty.
 pub(crate) fn codec(peers: Vec<IdentityPublicKey>) -> Codec {
-    Codec::new(peers, &[DutyKind::Attester], ListSizes::MAINNET)
+    Codec::new(peers, DutyKind::ALL, ListSizes::MAINNET)
 }
 
 /// A chain with mainnet's slots and this genesis.
