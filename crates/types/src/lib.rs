@@ -4,6 +4,7 @@
 //! by fork (due points, list sizes, the shape of an attestation) is a table here instead of a `match` elsewhere.
 //! Encodings are those of the field: SSZ and the Beacon API's JSON, plus the small headers that the members of a
 //! cluster put before SSZ values on their own wire ([`SignedData`], [`UnsignedData`]).
+//! Each kind of duty has its own type; only a block stays bytes, with its root and the facts of its header ([`Proposal`]).
 //!
 //! This crate must not know keys, peers, tasks, HTTP or what time it is: a [`Timestamp`] is always handed in.
 //!

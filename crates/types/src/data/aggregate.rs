@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     attestation::{Attestation, SizeError},
-    codec::{DecodeError, plain_header, ssz_or_json, versioned, word_u32, word_u64},
+    codec::{
+        ATTESTATION_JSON_BYTES, DecodeError, bounded_json, plain_header, ssz_or_json, versioned,
+        word_u32, word_u64,
+    },
 };
 use crate::{Fork, ListSizes, Root, SignatureBytes, Slot, ValidatorIndex, signing::tree_hash};
 
@@ -65,8 +68,7 @@ impl AggregateValue {
             version: u64,
             attestation: serde_json::Value,
         }
-        let json: serde_json::Value =
-            serde_json::from_slice(bytes).map_err(DecodeError::json(VALUE))?;
+        let json: serde_json::Value = bounded_json(bytes, VALUE, ATTESTATION_JSON_BYTES)?;
         if json.get("version").is_none() {
             let aggregate = Attestation::from_json(Fork::Phase0, &json)?;
             return Ok(Self {
@@ -311,8 +313,7 @@ impl SignedAggregateAndProof {
             version: u64,
             aggregate_and_proof: SignedLayout,
         }
-        let json: serde_json::Value =
-            serde_json::from_slice(bytes).map_err(DecodeError::json(SIGNED))?;
+        let json: serde_json::Value = bounded_json(bytes, SIGNED, ATTESTATION_JSON_BYTES)?;
         let (fork, layout) = if json.get("version").is_some() {
             let layout = Layout::deserialize(&json).map_err(DecodeError::json(SIGNED))?;
             let fork =
@@ -355,5 +356,93 @@ impl Serialize for SignedAggregateAndProof {
         }
         let (message, signature) = (&self.message, &self.signature);
         Layout { message, signature }.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{AttestationData, Bitlist, CommitteeBits};
+
+    const SIZES: &ListSizes = &ListSizes::MAINNET;
+
+    fn phase0() -> Attestation {
+        Attestation::Phase0 {
+            aggregation_bits: Bitlist::with_one(9, 3).unwrap(),
+            data: AttestationData::default(),
+            signature: SignatureBytes([1; 96]),
+        }
+    }
+
+    fn proof(aggregate: Attestation) -> AggregateAndProof {
+        AggregateAndProof {
+            aggregator_index: ValidatorIndex(5),
+            aggregate,
+            selection_proof: SignatureBytes([2; 96]),
+        }
+    }
+
+    #[test]
+    fn old_members_leave_the_fork_out_and_are_answered_alike() {
+        let value = AggregateValue {
+            fork: None,
+            aggregate: phase0(),
+        };
+        assert_eq!(AggregateValue::decode(&value.encode(), SIZES), Ok(value));
+        let signature = SignatureBytes([3; 96]);
+        let signed =
+            SignedAggregateAndProof::rooted(None, proof(phase0()), signature, SIZES).unwrap();
+        assert_eq!(
+            SignedAggregateAndProof::decode(&signed.encode(), SIZES),
+            Ok(signed.clone())
+        );
+        let json = serde_json::to_vec(&signed).unwrap();
+        assert_eq!(SignedAggregateAndProof::decode(&json, SIZES), Ok(signed));
+    }
+
+    #[test]
+    fn an_aggregate_has_its_forks_shape_and_the_presets_size() {
+        let signature = SignatureBytes([3; 96]);
+        let of_fork =
+            |fork, sizes| SignedAggregateAndProof::new(fork, proof(phase0()), signature, sizes);
+        assert!(of_fork(Fork::Deneb, SIZES).is_ok());
+        assert!(matches!(
+            of_fork(Fork::Electra, SIZES),
+            Err(DecodeError::Shape { .. })
+        ));
+        let small = ListSizes {
+            max_validators_per_committee: 8,
+            ..*SIZES
+        };
+        assert!(of_fork(Fork::Deneb, &small).is_err());
+        let value = AggregateValue {
+            fork: Some(Fork::Deneb),
+            aggregate: phase0(),
+        };
+        assert!(AggregateValue::decode(&value.encode(), &small).is_err());
+    }
+
+    #[test]
+    fn committees_of_another_preset_are_refused() {
+        let aggregate = Attestation::Electra {
+            aggregation_bits: Bitlist::with_one(9, 3).unwrap(),
+            data: AttestationData::default(),
+            signature: SignatureBytes([1; 96]),
+            committee_bits: CommitteeBits::one(2).unwrap(),
+        };
+        let value = AggregateValue {
+            fork: Some(Fork::Fulu),
+            aggregate,
+        };
+        assert!(AggregateValue::decode(&value.encode(), SIZES).is_ok());
+        assert!(AggregateValue::decode(&value.encode(), &ListSizes::MINIMAL).is_err());
+    }
+
+    #[test]
+    fn long_json_is_refused_unread() {
+        let text = format!("{{\"version\":6{}}}", " ".repeat(ATTESTATION_JSON_BYTES));
+        let error = AggregateValue::decode(text.as_bytes(), SIZES).unwrap_err();
+        assert!(error.to_string().contains("the limit is 65536"), "{error}");
     }
 }

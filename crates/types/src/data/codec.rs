@@ -114,6 +114,25 @@ pub(super) fn ssz_or_json<T>(
     }
 }
 
+/// Longest JSON of an attestation that is read from members: its bits in hex, and room for the rest.
+pub(super) const ATTESTATION_JSON_BYTES: usize = 64 << 10;
+
+/// Reads JSON whose layout depends on its own fork number. It is held whole before that is known, in many times the
+/// memory of its text, so the text is bounded.
+pub(super) fn bounded_json<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    what: &'static str,
+    limit: usize,
+) -> Result<T, DecodeError> {
+    if bytes.len() > limit {
+        return Err(DecodeError::Json {
+            what,
+            problem: format!("{} bytes, the limit is {limit}", bytes.len()),
+        });
+    }
+    serde_json::from_slice(bytes).map_err(DecodeError::json(what))
+}
+
 /// Compact JSON: the members' form of objects that have no SSZ form, or whose SSZ form is not in use.
 pub(super) fn json_bytes(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("structures of text, numbers and lists have a JSON form")

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{
     attestation::{Attestation, AttestationData, SingleAttestation},
     attester::AttesterValue,
-    codec::{DecodeError, INDEXED_HEADER, PLAIN_HEADER, fork_of, ssz_or_json, word_u32, word_u64},
+    codec::{
+        ATTESTATION_JSON_BYTES, DecodeError, INDEXED_HEADER, PLAIN_HEADER, bounded_json, fork_of,
+        ssz_or_json, word_u32, word_u64,
+    },
 };
 use crate::{
     Bitlist, BitsError, CommitteeBits, CommitteeIndex, Fork, SignatureBytes, ValidatorIndex,
@@ -190,7 +193,7 @@ impl SignedAttestation {
             validator_index: Option<ValidatorIndex>,
             attestation: serde_json::Value,
         }
-        let layout: Layout = serde_json::from_slice(bytes).map_err(DecodeError::json(WHAT))?;
+        let layout: Layout = bounded_json(bytes, WHAT, ATTESTATION_JSON_BYTES)?;
         let fork = Fork::from_wire(layout.version).ok_or(DecodeError::Version(layout.version))?;
         let attestation = Attestation::from_json(fork, &layout.attestation)?;
         Ok(Self {

@@ -10,10 +10,13 @@ use crate::{
     Fork, ListSizes, SignatureBytes,
     data::{
         block::{block, can_be_blinded, has_blobs},
-        codec::{DecodeError, behind, fork_of, ssz_or_json, word_u32},
+        codec::{DecodeError, behind, bounded_json, fork_of, ssz_or_json, word_u32},
         shape::{Fault, Shape},
     },
 };
+
+/// Longest JSON of a proposal that is read from members, none of whom writes any: blocks with twenty blobs fit.
+const WIRE_JSON_BYTES: usize = 8 << 20;
 
 /// Borrowed from SSZ, or owned where they come from JSON.
 type Bytes<'a> = Cow<'a, [u8]>;
@@ -179,8 +182,7 @@ impl<'a> Layout<'a> {
                     #[serde(default)]
                     blinded: bool,
                 }
-                let wrapper: Wrapper =
-                    serde_json::from_slice(json).map_err(DecodeError::json(WHAT))?;
+                let wrapper: Wrapper = bounded_json(json, WHAT, WIRE_JSON_BYTES)?;
                 let fork = Fork::from_wire(wrapper.version)
                     .ok_or(DecodeError::Version(wrapper.version))?;
                 let layout = Self {
