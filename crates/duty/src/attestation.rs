@@ -2,7 +2,7 @@
 
 use flotilla_types::{
     AttestationData, AttesterValue, Chain, Duty, Fork, PublicKeyBytes, Root, SignatureBytes,
-    SignedAttestation, SignedData, UnsignedData,
+    SignedAttestation, SignedData,
 };
 
 use crate::engine::Cluster;
@@ -22,7 +22,7 @@ pub(crate) fn check_value(
         return Err(ValueFault::Empty);
     }
     set.iter().try_for_each(|(validator, data)| {
-        let UnsignedData::Attester(value) = data;
+        let value = data.attester().ok_or(ValueFault::WrongKind(*validator))?;
         check_entry(duty, validator, value, cluster, chain)
     })
 }
@@ -108,16 +108,16 @@ pub(crate) fn check_positions(
     set: &UnsignedSet,
     definitions: &Definitions,
 ) -> Result<(), ValueFault> {
-    set.iter()
-        .try_for_each(|(validator, UnsignedData::Attester(value))| {
-            match definitions
-                .get(validator)
-                .is_none_or(|known| *known == value.duty)
-            {
-                true => Ok(()),
-                false => Err(ValueFault::WrongPosition(*validator)),
-            }
-        })
+    set.iter().try_for_each(|(validator, data)| {
+        let value = data.attester().ok_or(ValueFault::WrongKind(*validator))?;
+        match definitions
+            .get(validator)
+            .is_none_or(|known| *known == value.duty)
+        {
+            true => Ok(()),
+            false => Err(ValueFault::WrongPosition(*validator)),
+        }
+    })
 }
 
 /// Stands where a signature will be.
@@ -133,15 +133,14 @@ pub(crate) fn template(value: &AttesterValue, chain: &Chain) -> Option<(SignedDa
     Some((data, root))
 }
 
-/// What the slashing database must know about an object before it is signed.
-pub(crate) fn vote(data: &SignedData, signing_root: Root) -> Vote {
-    let SignedData::Attester(attestation) = data;
-    let data = attestation.data();
-    Vote::Attestation(Attestation {
+/// What the slashing database must know about an object before it is signed; `None` for what is no attestation.
+pub(crate) fn vote(data: &SignedData, signing_root: Root) -> Option<Vote> {
+    let data = data.attester()?.data();
+    Some(Vote::Attestation(Attestation {
         source: data.source.epoch,
         target: data.target.epoch,
         signing_root,
-    })
+    }))
 }
 
 /// The object to sign once partial signatures have proven what was decided (S8), checked like any value (S1).
@@ -154,7 +153,7 @@ pub(crate) fn adopt(
     definitions: &Definitions,
     chain: &Chain,
 ) -> Result<(SignedData, Root), ValueFault> {
-    let SignedData::Attester(attestation) = proven;
+    let attestation = proven.attester().ok_or(ValueFault::WrongKind(*validator))?;
     let data = *attestation.data();
     check_data(
         duty,
@@ -183,7 +182,7 @@ mod tests {
 
     use flotilla_types::{
         AttesterDuty, ChainSpec, Checkpoint, CommitteeIndex, Epoch, ForkVersion, PeerIndex, Slot,
-        Timestamp, ValidatorIndex,
+        Timestamp, UnsignedData, ValidatorIndex,
     };
 
     use super::*;

@@ -282,7 +282,7 @@ impl Engine {
         } else if set
             .items
             .values()
-            .any(|partial| partial.data.slot() != duty.slot)
+            .any(|partial| partial.data.slot() != Some(duty.slot))
         {
             Err(Rejected::WrongSlot)
         } else {

@@ -11,12 +11,15 @@ use std::sync::Arc;
 use flotilla_crypto::{ShareIndex, Verified};
 use flotilla_qbft::{self as qbft, Hash};
 use flotilla_types::{
-    AttesterDuty, Duty, Epoch, PeerIndex, PublicKeyBytes, Root, SignatureBytes, SignedData,
-    Timestamp, UnsignedData,
+    AttesterDuty, Duty, DutyKind, Epoch, PeerIndex, PublicKeyBytes, Root, SignatureBytes,
+    SignedData, Timestamp, UnsignedData,
 };
 
 use crate::outcome::Outcome;
 use crate::slashing::{Refusal, Vote};
+
+/// The kinds of duties an engine handles. What peers send of other kinds is to be dropped before it is decoded.
+pub const HANDLED_KINDS: &[DutyKind] = &[DutyKind::Attester];
 
 /// The signed consensus message as its author encoded it, shown verbatim to others inside justifications.
 pub type Seal = Arc<[u8]>;

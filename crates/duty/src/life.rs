@@ -11,7 +11,6 @@ use flotilla_crypto::Verified;
 use flotilla_qbft::{self as qbft, Mode};
 use flotilla_types::{
     Duty, PeerIndex, PublicKeyBytes, Root, SignatureBytes, SignedData, Slot, Timestamp,
-    UnsignedData,
 };
 
 use crate::agreement::{Agreement, Decision, Memory};
@@ -318,7 +317,10 @@ impl Life {
             self.fault = Some(fault);
             return;
         }
-        for (validator, UnsignedData::Attester(value)) in set {
+        let attesters = set
+            .iter()
+            .filter_map(|(validator, data)| Some((validator, data.attester()?)));
+        for (validator, value) in attesters {
             let state = self.validators.entry(*validator).or_default();
             if state.agreed.is_none() {
                 state.agreed = attestation::template(value, facts.chain)
@@ -696,10 +698,12 @@ impl Life {
         }
         let mut items = Vec::new();
         for (validator, state) in &mut self.validators {
-            if let (Some(agreed), Own::Idle) = (&state.agreed, &state.own) {
+            if let (Some(agreed), Own::Idle) = (&state.agreed, &state.own)
+                && let Some(vote) = attestation::vote(&agreed.template, agreed.root)
+            {
                 items.push(RecordItem {
                     validator: *validator,
-                    vote: attestation::vote(&agreed.template, agreed.root),
+                    vote,
                 });
                 state.own = Own::Recording;
             }

@@ -188,6 +188,9 @@ pub enum ValueFault {
     /// It names a validator outside the cluster.
     #[error("validator {0} is not in this cluster")]
     UnknownValidator(PublicKeyBytes),
+    /// The entry is of another kind than the duty.
+    #[error("the entry of validator {0} is of another kind than the duty")]
+    WrongKind(PublicKeyBytes),
     /// The duty data inside names another validator than its key.
     #[error("the entry of validator {0} names another validator")]
     WrongValidator(PublicKeyBytes),

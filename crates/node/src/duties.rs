@@ -98,6 +98,23 @@ pub(crate) async fn fetch(
     Ok(attesters.iter().filter_map(value).collect())
 }
 
+/// Nothing was submitted, and trying again would not help.
+fn refused(duty: Duty, keys: Vec<PublicKeyBytes>, why: &str) -> Input {
+    let error = FetchError {
+        text: why.into(),
+        temporary: false,
+    };
+    let refused = keys
+        .into_iter()
+        .map(|validator| (validator, error.clone()))
+        .collect();
+    Input::Submitted {
+        duty,
+        accepted: vec![],
+        refused,
+    }
+}
+
 /// Brings group-signed attestations to the beacon nodes.
 pub(crate) async fn submit(
     beacon: &BeaconNode,
@@ -109,31 +126,28 @@ pub(crate) async fn submit(
     let keys: Vec<PublicKeyBytes> = items.iter().map(|(validator, _)| *validator).collect();
     let signed = items
         .into_iter()
-        .map(|(_, SignedData::Attester(signed))| signed);
+        .map(|(_, data)| match data {
+            SignedData::Attester(signed) => Some(signed),
+            _ => None,
+        })
+        .collect::<Option<Vec<_>>>();
+    let Some(signed) = signed else {
+        return refused(duty, keys, "an item is no attestation");
+    };
     let result = match fork >= Fork::Electra {
         true => match signed
+            .iter()
             .map(|signed| signed.to_single())
             .collect::<Option<Vec<_>>>()
         {
             Some(singles) => beacon.submit_attestations(fork, singles.as_slice()).await,
-            None => {
-                let error = FetchError {
-                    text: "an attestation names no validator".into(),
-                    temporary: false,
-                };
-                let refused = keys
-                    .into_iter()
-                    .map(|validator| (validator, error.clone()))
-                    .collect();
-                return Input::Submitted {
-                    duty,
-                    accepted: vec![],
-                    refused,
-                };
-            }
+            None => return refused(duty, keys, "an attestation names no validator"),
         },
         false => {
-            let whole: Vec<_> = signed.map(|signed| signed.attestation).collect();
+            let whole: Vec<_> = signed
+                .into_iter()
+                .map(|signed| signed.attestation)
+                .collect();
             beacon.submit_attestations(fork, whole.as_slice()).await
         }
     };

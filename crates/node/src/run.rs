@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use flotilla_beacon::client::{BeaconNode, ConfigError, Observer, Request, Timeouts};
 use flotilla_cluster::{ContractWallet, LoadOptions, Networks, RENEWAL_PERIOD, VerifyOptions};
+use flotilla_duty::io::HANDLED_KINDS;
 use flotilla_duty::{self as duty, Engine, Faults};
 use flotilla_p2p::{self as p2p, Network};
 use flotilla_types::{Chain, ForkVersion, PublicKeyBytes, Root, Timestamp};
@@ -567,7 +568,11 @@ async fn start(
         source,
     })?;
     let (database, opened) = open_database(&data, &config, context, &validators).await?;
-    let codec = Codec::new(peers.iter().map(|peer| peer.public_key).collect());
+    let codec = Codec::new(
+        peers.iter().map(|peer| peer.public_key).collect(),
+        HANDLED_KINDS,
+        chain.spec.sizes,
+    );
     let boot = BootId::current().map_err(|source| StartError::System {
         what: "reading the boot id",
         source,

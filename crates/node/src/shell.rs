@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flotilla_beacon::client::BeaconNode;
 use flotilla_crypto::IdentityKey;
-use flotilla_duty::io::ConsensusDraft;
+use flotilla_duty::io::{ConsensusDraft, HANDLED_KINDS};
 use flotilla_duty::{Engine, Input, Output};
 use flotilla_p2p::{Event, Events, Handle, Protocol};
 use flotilla_qbft::Recipients;
@@ -448,7 +448,7 @@ async fn check(
                 .codec
                 .decode(&bytes, now, &job.chain)
                 .map(Input::Consensus),
-            _ => signatures::decode(&bytes, from, &job.members, &job.chain, now)
+            _ => signatures::decode(&bytes, from, &job.members, HANDLED_KINDS, &job.chain, now)
                 .map(|set| Input::Partials { from, set }),
         }
     });

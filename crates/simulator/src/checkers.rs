@@ -88,7 +88,7 @@ impl Signed {
         if *self.duties.entry(duty).or_insert(root) != root {
             return Some(Kind::Duty);
         }
-        let SignedData::Attester(attestation) = data;
+        let attestation = data.attester()?;
         let (source, target) = (
             attestation.data().source.epoch,
             attestation.data().target.epoch,

@@ -3,7 +3,7 @@
 use flotilla_duty::io::{ConsensusDraft, Partial, PartialSet, UnsignedSet, Value};
 use flotilla_qbft::{self as qbft, MessageKind};
 use flotilla_types::{
-    Attestation, Checkpoint, Epoch, PublicKeyBytes, SignedData, Slot, UnsignedData,
+    Attestation, AttesterValue, Checkpoint, Epoch, PublicKeyBytes, SignedData, Slot, UnsignedData,
 };
 
 use crate::beacon::Beacons;
@@ -14,21 +14,21 @@ const LIARS_VIEW: u64 = 99;
 
 /// The same duties with another head: a value that is as good as the honest one.
 pub fn other_value(beacons: &Beacons, honest: &UnsignedSet) -> UnsignedSet {
-    let twist = |UnsignedData::Attester(value): &UnsignedData| {
+    let twist = |value: &AttesterValue| {
         let mut value = *value;
         value.data = beacons.data(value.data.slot, LIARS_VIEW);
         UnsignedData::Attester(value)
     };
     honest
         .iter()
-        .map(|(validator, data)| (*validator, twist(data)))
+        .filter_map(|(validator, data)| Some((*validator, twist(data.attester()?))))
         .collect()
 }
 
 /// A value that nobody should sign.
 pub fn bad_value(honest: &UnsignedSet, dice: &mut Dice) -> UnsignedSet {
     let fault = dice.below(4);
-    let twist = |UnsignedData::Attester(value): &UnsignedData| {
+    let twist = |value: &AttesterValue| {
         let mut value = *value;
         match fault {
             0 => {
@@ -50,7 +50,7 @@ pub fn bad_value(honest: &UnsignedSet, dice: &mut Dice) -> UnsignedSet {
     };
     honest
         .iter()
-        .map(|(validator, data)| (*validator, twist(data)))
+        .filter_map(|(validator, data)| Some((*validator, twist(data.attester()?))))
         .collect()
 }
 
@@ -93,7 +93,9 @@ pub fn spoil(
             signature.0[..32].copy_from_slice(&dice.bytes());
             partial.data = partial.data.clone().with_signature(signature);
         } else {
-            let SignedData::Attester(signed) = &mut partial.data;
+            let SignedData::Attester(signed) = &mut partial.data else {
+                continue;
+            };
             let (Attestation::Phase0 { data, .. } | Attestation::Electra { data, .. }) =
                 &mut signed.attestation;
             *data = beacons.data(data.slot, LIARS_VIEW);

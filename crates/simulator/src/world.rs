@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flotilla_crypto::{IdentityKey, ShareIndex, Verified};
-use flotilla_duty::io::{Claim, ConsensusDraft, FetchError, PartialSet, RecordItem, Value};
+use flotilla_duty::io::{
+    Claim, ConsensusDraft, FetchError, HANDLED_KINDS, PartialSet, RecordItem, Value,
+};
 use flotilla_duty::slashing::Embargo;
 use flotilla_duty::{Cluster, Input, Output};
 use flotilla_qbft::{MessageKind, Recipients};
@@ -187,7 +189,7 @@ impl World {
                 incarnation: 0,
                 disk: Disk::default(),
                 key,
-                codec: Codec::new(peers.clone()),
+                codec: Codec::new(peers.clone(), HANDLED_KINDS, chain.spec.sizes),
                 cluster: Cluster {
                     me: PeerIndex::new(node),
                     nodes: scenario.nodes,
@@ -426,7 +428,7 @@ impl World {
             Packet::Partials(bytes) => {
                 let validators = &self.machines[to].cluster.validators;
                 let from = PeerIndex::new(from);
-                signatures::decode(bytes, from, validators, &self.chain, now)
+                signatures::decode(bytes, from, validators, HANDLED_KINDS, &self.chain, now)
                     .map(|set| Input::Partials { from, set })
             }
         };

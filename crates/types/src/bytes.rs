@@ -28,7 +28,7 @@ pub enum ParseBytesError {
 }
 
 /// Fills `bytes` from hex text of exactly its length; `0x` is optional, case does not matter.
-fn parse_hex(text: &str, bytes: &mut [u8]) -> Result<(), ParseBytesError> {
+pub(crate) fn parse_hex(text: &str, bytes: &mut [u8]) -> Result<(), ParseBytesError> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let expected = bytes.len() * 2;
     if digits.len() != expected {

@@ -4,6 +4,7 @@
 //! by fork (due points, list sizes, the shape of an attestation) is a table here instead of a `match` elsewhere.
 //! Encodings are those of the field: SSZ and the Beacon API's JSON, plus the small headers that the members of a
 //! cluster put before SSZ values on their own wire ([`SignedData`], [`UnsignedData`]).
+//! Each kind of duty has its own type; only a block stays bytes, with its root and the facts of its header ([`Proposal`]).
 //!
 //! This crate must not know keys, peers, tasks, HTTP or what time it is: a [`Timestamp`] is always handed in.
 //!
@@ -18,6 +19,7 @@
 //! assert_eq!(chain.due(duty), chain.slot_start(Slot(5)) + Duration::from_millis(3999));
 //! ```
 
+mod address;
 mod bits;
 mod bytes;
 mod chain;
@@ -33,21 +35,26 @@ mod signing;
 mod spec;
 mod time;
 
+pub use address::ExecutionAddress;
 pub use bits::{Bitlist, BitsError, CommitteeBits};
 pub use bytes::{ForkVersion, ParseBytesError, PublicKeyBytes, Root, SignatureBytes};
 pub use chain::{Chain, GATE_EPOCHS_AHEAD, GateError};
 pub use data::{
-    AggregateAndProof, Attestation, AttestationData, AttesterDuty, AttesterValue, Checkpoint,
-    ContributionAndProof, DecodeError, SignedAttestation, SignedData, SingleAttestation, SizeError,
-    SyncAggregatorSelectionData, SyncCommitteeContribution, UnsignedData, ValidatorRegistration,
-    ValueError, VoluntaryExit,
+    AggregateAndProof, AggregateValue, Attestation, AttestationData, AttesterDuty, AttesterValue,
+    BeaconCommitteeSelection, BlockFacts, BlockHeader, Checkpoint, ContributionAndProof,
+    DecodeError, Proposal, RandaoReveal, SignedAggregateAndProof, SignedAttestation,
+    SignedContributionAndProof, SignedData, SignedProposal, SignedValidatorRegistration,
+    SignedVoluntaryExit, SingleAttestation, SizeError, SubcommitteeBits,
+    SyncAggregatorSelectionData, SyncCommitteeContribution, SyncCommitteeMessage,
+    SyncCommitteeSelection, SyncContributions, UnsignedData, ValidatorRegistration, ValueError,
+    VersionedRegistration, VoluntaryExit,
 };
 pub use due::{BasisPoints, DuePoints, DueSchedule};
 pub use duty::{Duty, DutyKind};
 pub use fork::{Fork, ForkEntry, ForkSchedule, UnknownFork};
 pub use lifetime::Lifetime;
 pub use number::{CommitteeIndex, Epoch, ParseNumberError, PeerIndex, Slot, ValidatorIndex};
-pub use selection::is_attestation_aggregator;
+pub use selection::{is_attestation_aggregator, is_sync_aggregator};
 pub use signing::{Domain, DomainType, signing_root};
 pub use spec::{ChainSpec, ListSizes, SpecError, SpecProblem};
 pub use time::Timestamp;

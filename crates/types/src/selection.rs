@@ -2,7 +2,7 @@
 
 use libssz_merkle::{Sha2Hasher, Sha256Hasher};
 
-use crate::SignatureBytes;
+use crate::{ListSizes, SignatureBytes};
 
 /// Whether the holder of a selection proof aggregates for a committee of this length.
 pub fn is_attestation_aggregator(
@@ -10,10 +10,18 @@ pub fn is_attestation_aggregator(
     committee_length: u64,
     target_aggregators: u64,
 ) -> bool {
-    let modulo = committee_length
-        .checked_div(target_aggregators)
-        .unwrap_or(0)
-        .max(1);
+    is_selected(proof, committee_length, target_aggregators)
+}
+
+/// Whether the holder of a selection proof aggregates for a sync subcommittee.
+pub fn is_sync_aggregator(proof: &SignatureBytes, sizes: &ListSizes) -> bool {
+    let target = sizes.target_aggregators_per_sync_subcommittee;
+    is_selected(proof, sizes.sync_subcommittee_size(), target)
+}
+
+/// One in so many proofs is selected that a group of this size has about the target.
+fn is_selected(proof: &SignatureBytes, size: u64, target: u64) -> bool {
+    let modulo = size.checked_div(target).unwrap_or(0).max(1);
     let hash = Sha2Hasher.hash(&proof.0);
     let (first, _) = hash.split_first_chunk::<8>().expect("a hash has 32 bytes");
     u64::from_le_bytes(*first).is_multiple_of(modulo)

@@ -1,11 +1,13 @@
 //! The chain's configuration, read from a beacon node's `config/spec`.
 
 mod reader;
+mod sizes;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{DuePoints, DueSchedule, Epoch, Fork, ForkEntry, ForkSchedule, ForkVersion};
 use reader::{MAX_SLOTS_PER_EPOCH, Reader};
+pub use sizes::ListSizes;
 
 /// What a key of an epoch ends in.
 const FORK_EPOCH: &str = "_FORK_EPOCH";
@@ -68,46 +70,6 @@ impl SpecError {
     }
 }
 
-/// Sizes of lists and thresholds that presets set differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListSizes {
-    /// `MAX_VALIDATORS_PER_COMMITTEE`: 2048 in both presets.
-    pub max_validators_per_committee: u64,
-    /// `MAX_COMMITTEES_PER_SLOT`: 64 on mainnet, 4 in the minimal preset.
-    pub max_committees_per_slot: u64,
-    /// `TARGET_AGGREGATORS_PER_COMMITTEE`: 16.
-    pub target_aggregators_per_committee: u64,
-    /// `SYNC_COMMITTEE_SIZE`: 512 on mainnet, 32 in the minimal preset.
-    pub sync_committee_size: u64,
-}
-
-impl ListSizes {
-    /// The mainnet preset, also used where the node serves no value.
-    pub const MAINNET: Self = Self {
-        max_validators_per_committee: 2048,
-        max_committees_per_slot: 64,
-        target_aggregators_per_committee: 16,
-        sync_committee_size: 512,
-    };
-
-    /// The minimal preset, for tests.
-    pub const MINIMAL: Self = Self {
-        max_committees_per_slot: 4,
-        sync_committee_size: 32,
-        ..Self::MAINNET
-    };
-
-    /// Most aggregation bits an attestation of a fork may have: those of one committee, from Electra on of all.
-    pub const fn max_aggregation_bits(&self, fork: Fork) -> u64 {
-        if fork.has_committee_bits() {
-            self.max_validators_per_committee
-                .saturating_mul(self.max_committees_per_slot)
-        } else {
-            self.max_validators_per_committee
-        }
-    }
-}
-
 /// The configuration of a chain, as far as a distributed validator needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainSpec {
@@ -144,7 +106,7 @@ impl ChainSpec {
             )?,
             forks: reader.forks()?,
             due: reader.due()?,
-            sizes: reader.sizes()?,
+            sizes: ListSizes::read(&reader)?,
         })
     }
 
@@ -189,7 +151,7 @@ impl ChainSpec {
         name.chain(times)
             .chain(self.fork_entries())
             .chain(self.due_entries())
-            .chain(self.size_entries())
+            .chain(self.sizes.entries())
             .collect()
     }
 
@@ -248,22 +210,6 @@ impl ChainSpec {
                     ),
                 ]
             })
-    }
-
-    fn size_entries(&self) -> [(String, String); 4] {
-        let sizes = &self.sizes;
-        [
-            entry(
-                "MAX_VALIDATORS_PER_COMMITTEE",
-                sizes.max_validators_per_committee,
-            ),
-            entry("MAX_COMMITTEES_PER_SLOT", sizes.max_committees_per_slot),
-            entry(
-                "TARGET_AGGREGATORS_PER_COMMITTEE",
-                sizes.target_aggregators_per_committee,
-            ),
-            entry("SYNC_COMMITTEE_SIZE", sizes.sync_committee_size),
-        ]
     }
 }
 

@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod samples;
+
 use std::collections::BTreeMap;
 
 use flotilla_types::{
     Attestation, AttestationData, AttesterDuty, AttesterValue, Bitlist, ChainSpec, Checkpoint,
-    CommitteeBits, CommitteeIndex, DutyKind, Epoch, Fork, PublicKeyBytes, Root, SignatureBytes,
-    SignedAttestation, SignedData, SingleAttestation, Slot, UnsignedData, ValidatorIndex,
+    CommitteeBits, CommitteeIndex, DutyKind, Epoch, Fork, ListSizes, Proposal, PublicKeyBytes,
+    Root, SignatureBytes, SignedAttestation, SignedData, SignedProposal, SingleAttestation, Slot,
+    UnsignedData, ValidatorIndex,
 };
+use samples::{Draw, SIZES};
+
 use proptest::{array::uniform32, collection::vec, option, prelude::*, sample::select};
 
 fn root() -> impl Strategy<Value = Root> {
@@ -121,14 +126,31 @@ fn damaged(valid: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u
         })
 }
 
+/// The wire bytes of some kind, of some fork.
+fn encoded() -> impl Strategy<Value = Vec<u8>> {
+    let forks = select(Fork::ALL);
+    (forks, any::<u64>(), any::<prop::sample::Index>()).prop_map(|(fork, seed, which)| {
+        let draw = &mut Draw(seed);
+        let unsigned = samples::unsigned(fork, draw);
+        let signed = samples::signed(fork, draw);
+        let mut all: Vec<Vec<u8>> = unsigned.iter().map(UnsignedData::encode).collect();
+        all.extend(signed.iter().map(SignedData::encode));
+        all.swap_remove(which.index(all.len()))
+    })
+}
+
 /// Whatever decodes, encodes to bytes that decode to the same again.
 fn probe(bytes: &[u8]) {
+    let sizes = SIZES;
     for &kind in DutyKind::ALL {
-        if let Ok(value) = UnsignedData::decode(kind, bytes) {
-            assert_eq!(UnsignedData::decode(kind, &value.encode()), Ok(value));
+        if let Ok(value) = UnsignedData::decode(kind, bytes, sizes) {
+            assert_eq!(
+                UnsignedData::decode(kind, &value.encode(), sizes),
+                Ok(value)
+            );
         }
-        if let Ok(value) = SignedData::decode(kind, bytes) {
-            assert_eq!(SignedData::decode(kind, &value.encode()), Ok(value));
+        if let Ok(value) = SignedData::decode(kind, bytes, sizes) {
+            assert_eq!(SignedData::decode(kind, &value.encode(), sizes), Ok(value));
         }
     }
     for &fork in Fork::ALL {
@@ -144,7 +166,7 @@ proptest! {
     #[test]
     fn attester_values_survive_the_wire(data in data(), duty in duty()) {
         let value = UnsignedData::Attester(AttesterValue { data, duty });
-        prop_assert_eq!(UnsignedData::decode(DutyKind::Attester, &value.encode()), Ok(value));
+        prop_assert_eq!(UnsignedData::decode(DutyKind::Attester, &value.encode(), &ListSizes::MAINNET), Ok(value));
     }
 
     // A slot whose low half is 20 is read as an indexed header, here as in every other implementation.
@@ -207,5 +229,43 @@ proptest! {
         if let Ok(spec) = ChainSpec::from_config(&config) {
             prop_assert!(spec.slots_per_epoch > 0 && !spec.slot_duration.is_zero());
         }
+    }
+}
+
+// Each case is a value of every kind, blocks among them.
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_kind_survives_the_wire(fork in select(Fork::ALL), seed: u64) {
+        for data in samples::unsigned(fork, &mut Draw(seed)) {
+            let read = UnsignedData::decode(data.kind(), &data.encode(), SIZES);
+            prop_assert_eq!(read, Ok(data));
+        }
+        for data in samples::signed(fork, &mut Draw(seed)) {
+            let read = SignedData::decode(data.kind(), &data.encode(), SIZES);
+            prop_assert_eq!(read, Ok(data));
+        }
+    }
+
+    #[test]
+    fn proposals_survive_the_beacon_api(fork in select(Fork::ALL), seed: u64) {
+        for data in samples::signed(fork, &mut Draw(seed)) {
+            let SignedData::Proposer(signed) = data else { continue };
+            let blinded = signed.proposal.is_blinded();
+            let json = serde_json::to_value(signed.to_json(SIZES)).unwrap();
+            let read = SignedProposal::from_json(fork, blinded, &json, SIZES);
+            prop_assert_eq!(read, Ok(signed.clone()));
+            let read = SignedProposal::from_ssz(fork, blinded, &signed.to_ssz(), SIZES);
+            prop_assert_eq!(read, Ok(signed.clone()));
+            let json = serde_json::to_value(signed.proposal.to_json(SIZES)).unwrap();
+            let read = Proposal::from_json(fork, blinded, &json, SIZES);
+            prop_assert_eq!(read, Ok(signed.proposal));
+        }
+    }
+
+    #[test]
+    fn decoders_take_damaged_bytes_of_every_kind(bytes in damaged(encoded())) {
+        probe(&bytes);
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use flotilla_crypto::{IdentityKey, IdentityPublicKey, Verified};
 use flotilla_duty::io::{ConsensusDraft, ConsensusMessage, QbftMessage, Seal, UnsignedSet, Value};
 use flotilla_qbft::Hash;
-use flotilla_types::{Chain, Duty, DutyKind, PeerIndex, Root, Timestamp};
+use flotilla_types::{Chain, Duty, DutyKind, ListSizes, PeerIndex, Root, Timestamp};
 
 use crate::fields::{Content, Field, Part, fields, put_message_field};
 use crate::hash::sha256;
@@ -43,6 +43,7 @@ mod number {
 #[derive(Debug)]
 pub struct Codec {
     peers: Vec<IdentityPublicKey>,
+    handled: &'static [DutyKind],
     verified: Mutex<Recent<[u8; 32]>>,
     values: Values,
 }
@@ -85,14 +86,20 @@ pub enum SealError {
 type Signed = Verified<(Duty, QbftMessage)>;
 
 impl Codec {
-    /// For a cluster of these operators, in the lock's order.
+    /// For a cluster of these operators, in the lock's order, whose engine handles these kinds, on a chain with these
+    /// list sizes.
     #[must_use]
-    pub fn new(peers: Vec<IdentityPublicKey>) -> Self {
+    pub fn new(
+        peers: Vec<IdentityPublicKey>,
+        handled: &'static [DutyKind],
+        sizes: ListSizes,
+    ) -> Self {
         let verified = Mutex::new(Recent::new(REMEMBERED_SEALS_PER_PEER * peers.len()));
         Self {
             peers,
+            handled,
             verified,
-            values: Values::default(),
+            values: Values::new(sizes),
         }
     }
 
@@ -208,7 +215,7 @@ impl Codec {
             .ok_or(Reject::MissingField("justification"))?;
         let duty = self.signed(first)?.0;
         let statements = self.justification(&parts.justification, duty)?;
-        agreed_kind(duty.kind)?;
+        agreed_kind(duty.kind, self.handled)?;
         let mut values = self.values(&parts, duty.kind, statements.iter())?;
         let (_, value) = values.pop_first().ok_or(Reject::MissingField("values"))?;
         Ok((duty, statements, self.keep(value)))
@@ -230,7 +237,7 @@ impl Codec {
         gate(duty)?; // Step 3.
         parts.check_counts()?; // Step 4.
         let justification = self.justification(&parts.justification, duty)?; // Step 5.
-        agreed_kind(duty.kind)?;
+        agreed_kind(duty.kind, self.handled)?;
         let values = self.values(
             &parts,
             duty.kind,
@@ -461,14 +468,17 @@ fn for_duty(statement: Signed, duty: Duty) -> Result<Signed, Reject> {
     }
 }
 
-/// Whether duties of this kind are agreed on, and by this version of the software.
-fn agreed_kind(kind: DutyKind) -> Result<(), Reject> {
+/// Whether duties of this kind are agreed on, and the engine handles them.
+fn agreed_kind(kind: DutyKind, handled: &[DutyKind]) -> Result<(), Reject> {
     match kind {
-        DutyKind::Attester => Ok(()),
-        DutyKind::Proposer
+        DutyKind::Attester
+        | DutyKind::Proposer
         | DutyKind::Aggregator
         | DutyKind::SyncContribution
-        | DutyKind::InfoSync => Err(Reject::UnsupportedKind(kind)),
+        | DutyKind::InfoSync => {
+            let known = handled.contains(&kind);
+            known.then_some(()).ok_or(Reject::UnsupportedKind(kind))
+        }
         DutyKind::Signature
         | DutyKind::Exit
         | DutyKind::BuilderProposer
@@ -520,11 +530,13 @@ mod tests {
 
     use super::*;
     use crate::proto::core;
-    use crate::testing::{Cluster, DUTY, chain, identities, noon, prepare, publics, round_change};
+    use crate::testing::{
+        Cluster, DUTY, HANDLED, chain, identities, noon, prepare, publics, round_change,
+    };
 
     /// A node that has heard nothing yet.
     fn listener() -> Codec {
-        Codec::new(publics(&identities(4)))
+        Codec::new(publics(&identities(4)), HANDLED, ListSizes::MAINNET)
     }
 
     fn hear(codec: &Codec, bytes: &[u8]) -> Result<Verified<ConsensusMessage>, Reject> {

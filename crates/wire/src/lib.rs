@@ -17,13 +17,13 @@
 //! use flotilla_crypto::IdentityKey;
 //! use flotilla_duty::io::ConsensusDraft;
 //! use flotilla_qbft::{Draft, MessageKind};
-//! use flotilla_types::{Chain, ChainSpec, Duty, ForkVersion, PeerIndex, Root, Slot, Timestamp};
+//! use flotilla_types::{Chain, ChainSpec, Duty, DutyKind, ForkVersion, PeerIndex, Root, Slot, Timestamp};
 //! use flotilla_wire::consensus::Codec;
 //!
 //! let keys = [1, 2, 3, 4].map(|number| IdentityKey::from_bytes(&[number; 32]).expect("a scalar"));
 //! let spec = ChainSpec::mainnet_like(Duration::from_secs(12), 32, ForkVersion([0; 4]));
 //! let chain = Chain { spec, genesis_time: Timestamp::from_secs(0), genesis_validators_root: Root([0; 32]) };
-//! let codec = Codec::new(keys.iter().map(IdentityKey::public).collect());
+//! let codec = Codec::new(keys.iter().map(IdentityKey::public).collect(), &[DutyKind::Attester], chain.spec.sizes);
 //!
 //! let draft = Draft { kind: MessageKind::RoundChange, round: 2, value: None, prepared_round: 0, prepared_value: None };
 //! let draft = ConsensusDraft { duty: Duty::attester(Slot(5)), draft, justification: vec![], values: vec![] };
@@ -52,3 +52,4 @@ pub mod votes;
 
 pub use reject::Reject;
 pub use values::value_hash;
+pub use version::writes_plural_contributions;

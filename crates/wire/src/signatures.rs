@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use flotilla_crypto::ShareIndex;
 use flotilla_duty::io::{Partial, PartialSet};
 use flotilla_types::{
-    Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Root, SignedData, Timestamp,
+    AttestationData, Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Root, SignedData, Slot,
+    Timestamp,
 };
 
 use crate::fields::{
@@ -54,7 +55,7 @@ pub fn encode(set: &PartialSet) -> Vec<u8> {
     message
 }
 
-/// Reads what the peer `from` sent, for a cluster with these validators.
+/// Reads what the peer `from` sent, for a cluster with these validators whose engine handles these kinds.
 ///
 /// Stricter than other implementations in two points: a share may only be sent by its holder, and an object must be for
 /// the slot of its envelope. No honest node sends anything else.
@@ -65,6 +66,7 @@ pub fn decode(
     content: &[u8],
     from: PeerIndex,
     validators: &BTreeSet<PublicKeyBytes>,
+    handled: &[DutyKind],
     chain: &Chain,
     now: Timestamp,
 ) -> Result<PartialSet, Reject> {
@@ -78,7 +80,7 @@ pub fn decode(
     let duty = read_duty(&duty.get().ok_or(Reject::MissingField("duty"))?)?;
     let data_set = data_set.get().ok_or(Reject::MissingField("data_set"))?;
     chain.gate(duty, now)?;
-    signed_kind(duty.kind)?;
+    signed_kind(duty.kind, handled)?;
     if chain.deadline(duty).is_some_and(|deadline| deadline < now) {
         return Err(Reject::Expired(duty));
     }
@@ -90,7 +92,7 @@ pub fn decode(
         if !validators.contains(&validator) {
             return Err(Reject::UnknownValidator(validator));
         }
-        let data = read_item(item, validator, duty, from)?;
+        let data = read_item(item, validator, duty, from, chain)?;
         let signing_root = roots.of(&data, chain);
         items.insert(validator, Partial { data, signing_root });
     }
@@ -130,6 +132,7 @@ fn read_item(
     validator: PublicKeyBytes,
     duty: Duty,
     from: PeerIndex,
+    chain: &Chain,
 ) -> Result<SignedData, Reject> {
     let (mut data, mut claimed): (&[u8], i32) = (&[], 0);
     for field in fields(item) {
@@ -154,30 +157,41 @@ fn read_item(
             sender: from,
         });
     }
-    let data =
-        SignedData::decode(duty.kind, data).map_err(|error| Reject::Data { validator, error })?;
-    match slot_of(&data) {
-        Some(found) if found != duty.slot => Err(Reject::WrongSlot {
+    let data = SignedData::decode(duty.kind, data, &chain.spec.sizes)
+        .map_err(|error| Reject::Data { validator, error })?;
+    match wrong_slot(&data, duty, chain) {
+        Some(found) => Err(Reject::WrongSlot {
             validator,
             found,
             expected: duty.slot,
         }),
-        _ => Ok(data),
+        None => Ok(data),
     }
 }
 
-/// The slot an object says it is for, if its kind is bound to one.
-fn slot_of(data: &SignedData) -> Option<flotilla_types::Slot> {
-    match data {
-        SignedData::Attester(_) => Some(data.slot()),
-    }
+/// The slot an object says it is for, if that is not its duty's. A randao reveal may be for any slot of its epoch; the
+/// slot of an exit is the first of its epoch; a registration is for no slot.
+fn wrong_slot(data: &SignedData, duty: Duty, chain: &Chain) -> Option<Slot> {
+    let found = match (data.slot(), data.epoch()) {
+        (Some(slot), _) => slot,
+        (None, Some(epoch)) => chain.first_slot(epoch),
+        (None, None) => return None,
+    };
+    let right = match data {
+        SignedData::Randao(reveal) => reveal.epoch == chain.epoch_of(duty.slot),
+        _ => found == duty.slot,
+    };
+    (!right).then_some(found)
 }
 
-/// Whether duties of this kind have partial signatures, and this version of the software handles them.
-fn signed_kind(kind: DutyKind) -> Result<(), Reject> {
+/// Whether duties of this kind have partial signatures, and the engine handles them.
+fn signed_kind(kind: DutyKind, handled: &[DutyKind]) -> Result<(), Reject> {
     match kind {
-        DutyKind::Attester => Ok(()),
-        DutyKind::Proposer
+        DutyKind::Signature | DutyKind::BuilderProposer | DutyKind::InfoSync => {
+            Err(Reject::NoPartialSignatures(kind))
+        }
+        DutyKind::Attester
+        | DutyKind::Proposer
         | DutyKind::Exit
         | DutyKind::BuilderRegistration
         | DutyKind::Randao
@@ -185,16 +199,16 @@ fn signed_kind(kind: DutyKind) -> Result<(), Reject> {
         | DutyKind::Aggregator
         | DutyKind::SyncMessage
         | DutyKind::PrepareSyncContribution
-        | DutyKind::SyncContribution => Err(Reject::UnsupportedKind(kind)),
-        DutyKind::Signature | DutyKind::BuilderProposer | DutyKind::InfoSync => {
-            Err(Reject::NoPartialSignatures(kind))
+        | DutyKind::SyncContribution => {
+            let known = handled.contains(&kind);
+            known.then_some(()).ok_or(Reject::UnsupportedKind(kind))
         }
     }
 }
 
 /// Signing roots of one message: most validators of a cluster attest to the very same data.
 #[derive(Default)]
-struct SigningRoots(BTreeMap<flotilla_types::AttestationData, Root>);
+struct SigningRoots(BTreeMap<AttestationData, Root>);
 
 impl SigningRoots {
     fn of(&mut self, data: &SignedData, chain: &Chain) -> Root {
@@ -203,6 +217,7 @@ impl SigningRoots {
                 .0
                 .entry(*attestation.data())
                 .or_insert_with(|| data.signing_root(chain)),
+            _ => data.signing_root(chain),
         }
     }
 }
@@ -211,7 +226,10 @@ impl SigningRoots {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use flotilla_types::{AttesterValue, Fork, SignatureBytes, SignedAttestation, Slot};
+    use flotilla_types::{
+        AttesterValue, Epoch, Fork, RandaoReveal, SignatureBytes, SignedAttestation,
+        SignedVoluntaryExit, VersionedRegistration,
+    };
     use proptest::prelude::*;
     use prost::Message as _;
 
@@ -244,14 +262,29 @@ mod tests {
     }
 
     fn read(content: &[u8]) -> Result<PartialSet, Reject> {
+        read_handling(DutyKind::ALL, content)
+    }
+
+    fn read_handling(handled: &[DutyKind], content: &[u8]) -> Result<PartialSet, Reject> {
         let validators = (0..10).map(key).collect();
         decode(
             content,
             PeerIndex::new(2),
             &validators,
+            handled,
             &chain(),
-            noon(SLOT),
+            chain().slot_start(SLOT),
         )
+    }
+
+    /// One validator's object in an envelope for this duty.
+    fn set_of(data: SignedData, slot: Slot) -> PartialSet {
+        let signing_root = data.signing_root(&chain());
+        PartialSet {
+            duty: Duty::new(slot, data.kind()),
+            share: ShareIndex::new(3).unwrap(),
+            items: [(key(1), Partial { data, signing_root })].into(),
+        }
     }
 
     fn changed(change: impl FnOnce(&mut core::ParSigExMsg)) -> Vec<u8> {
@@ -318,11 +351,10 @@ mod tests {
     }
 
     #[test]
-    fn kinds_to_come_are_told_from_kinds_that_have_no_signatures() {
+    fn kinds_not_handled_are_told_from_kinds_that_have_no_signatures() {
         let of_kind = |kind| {
-            read(&changed(|message| {
-                message.duty.as_mut().unwrap().r#type = kind
-            }))
+            let content = changed(|message| message.duty.as_mut().unwrap().r#type = kind);
+            read_handling(&[DutyKind::Attester], &content)
         };
         assert_eq!(of_kind(7), Err(Reject::UnsupportedKind(DutyKind::Randao)));
         assert_eq!(
@@ -330,6 +362,46 @@ mod tests {
             Err(Reject::NoPartialSignatures(DutyKind::InfoSync))
         );
         assert_eq!(of_kind(14), Err(Reject::DutyType(14)));
+    }
+
+    #[test]
+    fn an_object_of_another_kind_than_its_envelope_is_refused() {
+        let content = changed(|message| message.duty.as_mut().unwrap().r#type = 7);
+        assert_eq!(read(&content).unwrap_err().label(), "data");
+    }
+
+    #[test]
+    fn a_reveal_is_for_every_slot_of_its_epoch() {
+        let reveal = |epoch| {
+            let signature = SignatureBytes([1; 96]);
+            SignedData::Randao(RandaoReveal {
+                epoch: Epoch(epoch),
+                signature,
+            })
+        };
+        let set = set_of(reveal(1), SLOT);
+        assert_eq!(read(&encode(&set)), Ok(set));
+        let later = read(&encode(&set_of(reveal(2), SLOT)));
+        assert_eq!(later.unwrap_err().label(), "wrong_slot");
+    }
+
+    #[test]
+    fn an_exit_is_for_the_first_slot_of_its_epoch() {
+        let mut exit = SignedVoluntaryExit::default();
+        exit.message.epoch = Epoch(1);
+        let set = set_of(SignedData::Exit(exit), Slot(32));
+        assert_eq!(read(&encode(&set)), Ok(set));
+        let other = read(&encode(&set_of(SignedData::Exit(exit), Slot(33))));
+        assert_eq!(other.unwrap_err().label(), "wrong_slot");
+    }
+
+    #[test]
+    fn a_registration_is_for_no_slot() {
+        let registration = SignedData::BuilderRegistration(VersionedRegistration::default());
+        for slot in [0, 40] {
+            let set = set_of(registration.clone(), Slot(slot));
+            assert_eq!(read(&encode(&set)), Ok(set));
+        }
     }
 
     #[test]
@@ -341,6 +413,7 @@ mod tests {
                 &content,
                 PeerIndex::new(2),
                 &validators,
+                &[DutyKind::Attester],
                 &chain(),
                 noon(slot),
             )

@@ -6,11 +6,14 @@ use flotilla_crypto::{IdentityKey, IdentityPublicKey};
 use flotilla_duty::io::{ConsensusDraft, QbftMessage, Value};
 use flotilla_qbft::{Draft, MessageKind};
 use flotilla_types::{
-    AttesterValue, Chain, ChainSpec, Duty, ForkVersion, PeerIndex, PublicKeyBytes, Root, Slot,
-    Timestamp, UnsignedData,
+    AttesterValue, Chain, ChainSpec, Duty, DutyKind, ForkVersion, ListSizes, PeerIndex,
+    PublicKeyBytes, Root, Slot, Timestamp, UnsignedData,
 };
 
 use crate::consensus::{Codec, Sealed};
+
+/// What an engine handles that only attests.
+pub(crate) const HANDLED: &[DutyKind] = &[DutyKind::Attester];
 
 /// A chain with 12-second slots and 32 of them in an epoch.
 pub(crate) fn chain() -> Chain {
@@ -53,7 +56,7 @@ impl Cluster {
     pub(crate) fn new() -> Self {
         let keys = identities(4);
         Self {
-            codec: Codec::new(publics(&keys)),
+            codec: Codec::new(publics(&keys), HANDLED, ListSizes::MAINNET),
             keys,
         }
     }

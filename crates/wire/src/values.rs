@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use flotilla_duty::io::{UnsignedSet, Value};
 use flotilla_qbft::Hash;
-use flotilla_types::{DecodeError, DutyKind, PublicKeyBytes, UnsignedData};
+use flotilla_types::{DecodeError, DutyKind, ListSizes, PublicKeyBytes, UnsignedData};
 
 use crate::fields::{Content, Field, fields, map_entries, put_bytes_field, put_message_field};
 use crate::hash::hash_bytes;
@@ -37,9 +37,12 @@ pub(crate) struct Enveloped {
     set: Bytes,
 }
 
-/// The memory of the last values.
-#[derive(Debug, Default)]
-pub(crate) struct Values(Mutex<Remembered>);
+/// The memory of the last values, on a chain with these list sizes.
+#[derive(Debug)]
+pub(crate) struct Values {
+    sizes: ListSizes,
+    memory: Mutex<Remembered>,
+}
 
 #[derive(Debug, Default)]
 struct Remembered {
@@ -48,6 +51,13 @@ struct Remembered {
 }
 
 impl Values {
+    pub(crate) fn new(sizes: ListSizes) -> Self {
+        Self {
+            sizes,
+            memory: Mutex::default(),
+        }
+    }
+
     /// Reads one `Any` of a duty of this kind. Nothing is remembered yet: a message with good signatures may carry values
     /// that nobody refers to.
     pub(crate) fn read(&self, kind: DutyKind, any: &[u8]) -> Result<Enveloped, Reject> {
@@ -62,7 +72,7 @@ impl Values {
         }
         let set: UnsignedSet = entries
             .into_iter()
-            .map(|(key, data)| decode_entry(kind, key, data))
+            .map(|(key, data)| decode_entry(kind, key, data, &self.sizes))
             .collect::<Result<_, _>>()?;
         Ok(Enveloped::new(Arc::new(set), canonical))
     }
@@ -103,7 +113,7 @@ impl Values {
 
     fn memory(&self) -> MutexGuard<'_, Remembered> {
         // Nothing panics while it holds the lock; if something did, a memory is still only a memory.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,6 +200,7 @@ fn decode_entry(
     kind: DutyKind,
     key: PublicKeyBytes,
     data: &[u8],
+    sizes: &ListSizes,
 ) -> Result<(PublicKeyBytes, UnsignedData), Reject> {
     if data.is_empty() {
         let error = DecodeError::Length {
@@ -202,7 +213,7 @@ fn decode_entry(
             error,
         });
     }
-    UnsignedData::decode(kind, data)
+    UnsignedData::decode(kind, data, sizes)
         .map(|data| (key, data))
         .map_err(|error| Reject::Data {
             validator: key,
@@ -276,7 +287,7 @@ mod tests {
         let mut any = Vec::new();
         put_bytes_field(&mut any, 1, b"example.com/core.corepb.v1.UnsignedDataSet");
         put_bytes_field(&mut any, 2, &[two, one].concat());
-        let values = Values::default();
+        let values = Values::new(ListSizes::MAINNET);
         for _ in 0..2 {
             let read = values.read(DutyKind::Attester, &any).unwrap();
             assert_eq!(read.value, both.value);
@@ -301,7 +312,7 @@ mod tests {
         let mut any = Vec::new();
         put_bytes_field(&mut any, 1, TYPE_URL.as_bytes());
         put_bytes_field(&mut any, 2, &canonical);
-        let values = Values::default();
+        let values = Values::new(ListSizes::MAINNET);
         let read = values.read(DutyKind::Attester, &any).unwrap();
         assert_eq!(read.value.hash, hash_bytes(&canonical));
         assert_ne!(read.value.hash, value_hash(&read.value.set));
@@ -317,7 +328,7 @@ mod tests {
             put_bytes_field(&mut any, 2, set);
             any
         };
-        let values = Values::default();
+        let values = Values::new(ListSizes::MAINNET);
         assert_eq!(
             values.read(DutyKind::Attester, &any(&[])).unwrap_err(),
             Reject::EmptySet
@@ -334,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_known_value_is_read_as_its_own_kind_only() {
-        let values = Values::default();
+        let values = Values::new(ListSizes::MAINNET);
         let enveloped = Enveloped::of(Arc::new(set([1])));
         values.remember(enveloped.clone());
         assert!(values.read(DutyKind::Attester, &enveloped.envelope).is_ok());
@@ -359,7 +370,7 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded() {
-        let values = Values::default();
+        let values = Values::new(ListSizes::MAINNET);
         for key in 0..=u8::MAX {
             values.remember(Enveloped::of(Arc::new(set([key]))));
         }
@@ -378,14 +389,17 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-            let _ = Values::default().read(DutyKind::Attester, &bytes);
+            let values = Values::new(ListSizes::MAINNET);
+            for &kind in DutyKind::ALL {
+                let _ = values.read(kind, &bytes);
+            }
             let _ = read_entries(&bytes);
         }
 
         #[test]
         fn what_is_encoded_is_decoded(keys in proptest::collection::btree_set(any::<u8>(), 1..20)) {
             let enveloped = Enveloped::of(Arc::new(set(keys)));
-            let read = Values::default().read(DutyKind::Attester, &enveloped.envelope).unwrap();
+            let read = Values::new(ListSizes::MAINNET).read(DutyKind::Attester, &enveloped.envelope).unwrap();
             prop_assert_eq!(read.value, enveloped.value);
         }
     }

@@ -46,6 +46,20 @@ impl Version {
     }
 }
 
+/// The first release line that reads sync contributions in their plural form.
+const PLURAL_CONTRIBUTIONS: Minor = Minor(1, 11);
+
+/// Whether a cluster that agreed on these versions writes sync contributions in their plural form (spec 30 §1.9): one of
+/// them must be new enough, and a version is only agreed on by a quorum that speaks it. Texts that are no version count
+/// for nothing.
+#[must_use]
+pub fn writes_plural_contributions<'a>(agreed: impl IntoIterator<Item = &'a str>) -> bool {
+    agreed
+        .into_iter()
+        .filter_map(|text| text.parse::<Version>().ok())
+        .any(|version| version.minor >= PLURAL_CONTRIBUTIONS)
+}
+
 impl FromStr for Version {
     type Err = VersionError;
 

@@ -50,6 +50,11 @@ const KINDS: &[(&str, &str, Reader)] = &[
     ("consensus", "infosync_", NotCoveredYet("priority protocol")),
     (
         "consensus",
+        "infosync_sync_contributions_gate",
+        Rooms(&["wire"]),
+    ),
+    (
+        "consensus",
         "k1_recoverable_signature",
         Rooms(&["crypto", "wire"]),
     ),
@@ -84,12 +89,57 @@ const KINDS: &[(&str, &str, Reader)] = &[
     ),
     (
         "duties",
-        "TestJSONSerialisation_",
-        NotCoveredYet("further duties"),
+        "TestJSONSerialisation_Signature",
+        NotCoveredYet("bare signatures of ceremonies"),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_SignedPayloadAttestationMessage",
+        NotCoveredYet("the fork after Fulu"),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_SignedPayloadAttestationMessage",
+        NotCoveredYet("the fork after Fulu"),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_PayloadAttestationData",
+        NotCoveredYet("the fork after Fulu"),
     ),
     (
         "duties",
         "TestJSONSerialisation_AttestationData",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_BeaconCommitteeSelection",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_SignedSyncContributionAndProof",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_SignedSyncMessage",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_SignedVoluntaryExit",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_SyncContribution.json",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_SyncContributionAndProof",
         Rooms(&["types"]),
     ),
     (
@@ -99,8 +149,43 @@ const KINDS: &[(&str, &str, Reader)] = &[
     ),
     (
         "duties",
-        "TestSSZSerialisation_",
-        NotCoveredYet("further duties"),
+        "TestJSONSerialisation_VersionedBlindedBeaconBlock",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_VersionedProposal",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_VersionedSignedBeaconBlock",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_VersionedSignedBlindedProposal",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestJSONSerialisation_VersionedSignedProposal",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_SignedSyncContributionAndProof",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_SignedSyncMessage",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_VersionedAggregatedAttestation",
+        Rooms(&["types"]),
     ),
     (
         "duties",
@@ -109,7 +194,32 @@ const KINDS: &[(&str, &str, Reader)] = &[
     ),
     (
         "duties",
-        "TestSSZSerialisation_VersionedAggregatedAttestation",
+        "TestSSZSerialisation_VersionedBeaconBlock",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_VersionedBlindedBeaconBlock",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_VersionedProposal",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_VersionedSignedBeaconBlock",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_VersionedSignedBlindedBeaconBlock",
+        Rooms(&["types"]),
+    ),
+    (
+        "duties",
+        "TestSSZSerialisation_VersionedSignedBlindedProposal",
         Rooms(&["types"]),
     ),
     (

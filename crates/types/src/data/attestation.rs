@@ -288,27 +288,18 @@ impl Attestation {
         }
     }
 
-    /// The hash tree root under a preset's list sizes.
+    /// Whether a preset allows this many bits.
     ///
     /// # Errors
-    /// [`SizeError`] if there are more bits than the preset allows.
-    pub fn tree_hash_root(&self, sizes: &ListSizes) -> Result<Root, SizeError> {
-        let error = |field| move |error| SizeError { field, error };
-        let fork = if matches!(self, Self::Electra { .. }) {
-            Fork::Electra
-        } else {
-            Fork::Phase0
-        };
-        let limit = sizes.max_aggregation_bits(fork);
-        let bits = self
-            .aggregation_bits()
-            .tree_hash_root(limit)
-            .map_err(error("aggregation_bits"))?;
-        let mut fields = vec![
-            bits.0,
-            self.data().tree_hash_root().0,
-            tree_hash(self.signature()).0,
-        ];
+    /// [`SizeError`] if it does not.
+    pub fn check_sizes(&self, sizes: &ListSizes) -> Result<(), SizeError> {
+        let (bits, limit) = (self.aggregation_bits().length(), self.bit_limit(sizes));
+        if bits > limit {
+            return Err(SizeError {
+                field: "aggregation_bits",
+                error: BitsError::TooLong { bits, limit },
+            });
+        }
         if let Self::Electra { committee_bits, .. } = self {
             let (bits, limit) = (
                 committee_bits.as_bytes().len() as u64 * 8,
@@ -320,6 +311,36 @@ impl Attestation {
                     error: BitsError::TooLong { bits, limit },
                 });
             }
+        }
+        Ok(())
+    }
+
+    const fn bit_limit(&self, sizes: &ListSizes) -> u64 {
+        match self {
+            Self::Phase0 { .. } => sizes.max_aggregation_bits(Fork::Phase0),
+            Self::Electra { .. } => sizes.max_aggregation_bits(Fork::Electra),
+        }
+    }
+
+    /// The hash tree root under a preset's list sizes.
+    ///
+    /// # Errors
+    /// [`SizeError`] if there are more bits than the preset allows.
+    pub fn tree_hash_root(&self, sizes: &ListSizes) -> Result<Root, SizeError> {
+        self.check_sizes(sizes)?;
+        let bits = self
+            .aggregation_bits()
+            .tree_hash_root(self.bit_limit(sizes))
+            .map_err(|error| SizeError {
+                field: "aggregation_bits",
+                error,
+            })?;
+        let mut fields = vec![
+            bits.0,
+            self.data().tree_hash_root().0,
+            tree_hash(self.signature()).0,
+        ];
+        if let Self::Electra { committee_bits, .. } = self {
             fields.push(committee_bits.tree_hash_root().0);
         }
         Ok(Root(merkleize(&Sha2Hasher, &fields, None)))

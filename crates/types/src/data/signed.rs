@@ -1,259 +1,149 @@
 //! What members sign and exchange, with a share's signature or the group's.
 
-use serde::{Deserialize, Serialize, Serializer};
-
 use super::{
-    attestation::{Attestation, AttestationData, SingleAttestation},
-    attester::AttesterValue,
-    codec::{DecodeError, INDEXED_HEADER, PLAIN_HEADER, fork_of, ssz_or_json, word_u32, word_u64},
+    aggregate::SignedAggregateAndProof, codec::DecodeError,
+    contribution::SignedContributionAndProof, exit::SignedVoluntaryExit, proposal::SignedProposal,
+    randao::RandaoReveal, registration::SignedValidatorRegistration,
+    registration::VersionedRegistration, selections::BeaconCommitteeSelection,
+    selections::SyncCommitteeSelection, signed_attestation::SignedAttestation,
+    sync_message::SyncCommitteeMessage,
 };
 use crate::{
-    Bitlist, BitsError, Chain, CommitteeBits, CommitteeIndex, DutyKind, Fork, Root, SignatureBytes,
-    Slot, ValidatorIndex,
+    Chain, DomainType, DutyKind, Epoch, ListSizes, Root, SignatureBytes, Slot, signing_root,
 };
-
-/// Name in errors.
-const WHAT: &str = "signed attestation";
-
-/// An agreed value that no attestation can be made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ValueError {
-    /// The duty's committee index is beyond every preset.
-    #[error("committee_index: {0}")]
-    CommitteeIndex(BitsError),
-    /// The duty's place in the committee and the committee's length do not go together.
-    #[error("validator_committee_index: {0}")]
-    CommitteePlace(BitsError),
-}
-
-/// One validator's attestation on its way between members: fork, validator and the attestation (spec 30 §2.5).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SignedAttestation {
-    /// The fork, which sets the shape.
-    pub fork: Fork,
-    /// The validator. Some members leave it out before Electra, where bits tell it.
-    pub validator_index: Option<ValidatorIndex>,
-    /// The attestation, in the fork's shape.
-    pub attestation: Attestation,
-}
-
-impl SignedAttestation {
-    /// The attestation that follows from an agreed value and a signature over it.
-    ///
-    /// # Errors
-    /// [`ValueError`] when the duty's committee numbers, which the round's leader chose, are impossible.
-    pub fn from_value(
-        value: &AttesterValue,
-        fork: Fork,
-        signature: SignatureBytes,
-    ) -> Result<Self, ValueError> {
-        let (data, duty) = (value.data, &value.duty);
-        let attestation = if fork.has_committee_bits() {
-            let committee_bits =
-                CommitteeBits::one(duty.committee_index.0).map_err(ValueError::CommitteeIndex)?;
-            Attestation::Electra {
-                aggregation_bits: Bitlist::empty(),
-                data,
-                signature,
-                committee_bits,
-            }
-        } else {
-            let aggregation_bits =
-                Bitlist::with_one(duty.committee_length, duty.validator_committee_index)
-                    .map_err(ValueError::CommitteePlace)?;
-            Attestation::Phase0 {
-                aggregation_bits,
-                data,
-                signature,
-            }
-        };
-        Ok(Self {
-            fork,
-            validator_index: Some(duty.validator_index),
-            attestation,
-        })
-    }
-
-    /// What a validator client submitted, from Electra on. The bits stay empty: members carry the validator's index.
-    ///
-    /// # Errors
-    /// [`ValueError::CommitteeIndex`] beyond every preset.
-    pub fn from_single(fork: Fork, single: &SingleAttestation) -> Result<Self, ValueError> {
-        let committee_bits =
-            CommitteeBits::one(single.committee_index.0).map_err(ValueError::CommitteeIndex)?;
-        let (data, signature) = (single.data, single.signature);
-        let aggregation_bits = Bitlist::empty();
-        let attestation = Attestation::Electra {
-            aggregation_bits,
-            data,
-            signature,
-            committee_bits,
-        };
-        Ok(Self {
-            fork,
-            validator_index: Some(single.attester_index),
-            attestation,
-        })
-    }
-
-    /// What is attested.
-    pub const fn data(&self) -> &AttestationData {
-        self.attestation.data()
-    }
-
-    /// The signature.
-    pub const fn signature(&self) -> &SignatureBytes {
-        self.attestation.signature()
-    }
-
-    /// Puts another signature in.
-    pub fn with_signature(mut self, signature: SignatureBytes) -> Self {
-        self.attestation = self.attestation.with_signature(signature);
-        self
-    }
-
-    /// The form a beacon node takes from Electra on; `None` for older shapes, for several committees, or when the
-    /// validator is not told.
-    pub fn to_single(&self) -> Option<SingleAttestation> {
-        match &self.attestation {
-            Attestation::Phase0 { .. } => None,
-            Attestation::Electra {
-                data,
-                signature,
-                committee_bits,
-                ..
-            } => Some(SingleAttestation {
-                committee_index: CommitteeIndex(committee_bits.only()?),
-                attester_index: self.validator_index?,
-                data: *data,
-                signature: *signature,
-            }),
-        }
-    }
-
-    /// The bytes on the cluster's wire: a header with the validator's index when it is known, else one without.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.fork.wire().to_le_bytes().to_vec();
-        let offset = match self.validator_index {
-            Some(index) => {
-                bytes.extend_from_slice(&index.0.to_le_bytes());
-                INDEXED_HEADER
-            }
-            None => PLAIN_HEADER,
-        };
-        bytes.extend_from_slice(&(offset as u32).to_le_bytes());
-        bytes.extend_from_slice(&self.attestation.encode());
-        bytes
-    }
-
-    /// Reads the bytes on the cluster's wire, or their JSON form.
-    ///
-    /// # Errors
-    /// [`DecodeError`] for anything else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        ssz_or_json(bytes, Self::decode_ssz, Self::decode_json)
-    }
-
-    /// The word at 16 is the offset of the header with an index; without one it is the low half of the slot, which
-    /// would have to be 20 to mislead. The field decides in the same order.
-    fn decode_ssz(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if word_u32(bytes, 16) == Some(INDEXED_HEADER as u32) {
-            let fork = fork_of(bytes, WHAT, INDEXED_HEADER)?;
-            let attestation = Attestation::decode(fork, &bytes[INDEXED_HEADER..])?;
-            return Ok(Self {
-                fork,
-                validator_index: word_u64(bytes, 8).map(ValidatorIndex),
-                attestation,
-            });
-        }
-        let fork = fork_of(bytes, WHAT, PLAIN_HEADER)?;
-        let offset = word_u32(bytes, 8).unwrap_or_default() as usize;
-        if offset != PLAIN_HEADER {
-            return Err(DecodeError::Offset {
-                what: WHAT,
-                expected: PLAIN_HEADER,
-                got: offset,
-            });
-        }
-        let attestation = Attestation::decode(fork, &bytes[PLAIN_HEADER..])?;
-        Ok(Self {
-            fork,
-            validator_index: None,
-            attestation,
-        })
-    }
-
-    fn decode_json(bytes: &[u8]) -> Result<Self, DecodeError> {
-        #[derive(Deserialize)]
-        struct Layout {
-            version: u64,
-            #[serde(default)]
-            validator_index: Option<ValidatorIndex>,
-            attestation: serde_json::Value,
-        }
-        let layout: Layout = serde_json::from_slice(bytes).map_err(DecodeError::json(WHAT))?;
-        let fork = Fork::from_wire(layout.version).ok_or(DecodeError::Version(layout.version))?;
-        let attestation = Attestation::from_json(fork, &layout.attestation)?;
-        Ok(Self {
-            fork,
-            validator_index: layout.validator_index,
-            attestation,
-        })
-    }
-}
-
-impl Serialize for SignedAttestation {
-    /// The JSON form, with the fork as a number.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Layout<'a> {
-            version: u64,
-            validator_index: Option<ValidatorIndex>,
-            attestation: &'a Attestation,
-        }
-        let (version, validator_index) = (self.fork.wire(), self.validator_index);
-        Layout {
-            version,
-            validator_index,
-            attestation: &self.attestation,
-        }
-        .serialize(serializer)
-    }
-}
 
 /// Signed data of one validator: a share's partial signature or the group's. One variant per kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SignedData {
+    /// A block.
+    Proposer(SignedProposal),
     /// An attestation.
     Attester(SignedAttestation),
+    /// A voluntary exit.
+    Exit(SignedVoluntaryExit),
+    /// A registration with block builders.
+    BuilderRegistration(VersionedRegistration),
+    /// A reveal of randomness.
+    Randao(RandaoReveal),
+    /// A proof of selection as an aggregator of attestations.
+    PrepareAggregator(BeaconCommitteeSelection),
+    /// An aggregate with its proof.
+    Aggregator(SignedAggregateAndProof),
+    /// A sync committee member's message.
+    SyncMessage(SyncCommitteeMessage),
+    /// A proof of selection as an aggregator of a sync subcommittee.
+    PrepareSyncContribution(SyncCommitteeSelection),
+    /// A contribution with its proof.
+    SyncContribution(SignedContributionAndProof),
 }
 
 impl SignedData {
     /// The kind of duty this belongs to.
     pub const fn kind(&self) -> DutyKind {
         match self {
+            Self::Proposer(_) => DutyKind::Proposer,
             Self::Attester(_) => DutyKind::Attester,
+            Self::Exit(_) => DutyKind::Exit,
+            Self::BuilderRegistration(_) => DutyKind::BuilderRegistration,
+            Self::Randao(_) => DutyKind::Randao,
+            Self::PrepareAggregator(_) => DutyKind::PrepareAggregator,
+            Self::Aggregator(_) => DutyKind::Aggregator,
+            Self::SyncMessage(_) => DutyKind::SyncMessage,
+            Self::PrepareSyncContribution(_) => DutyKind::PrepareSyncContribution,
+            Self::SyncContribution(_) => DutyKind::SyncContribution,
         }
     }
 
-    /// The slot this is for, as it says itself.
-    pub const fn slot(&self) -> Slot {
+    /// The attestation, if it is one.
+    pub const fn attester(&self) -> Option<&SignedAttestation> {
         match self {
-            Self::Attester(signed) => signed.data().slot,
+            Self::Attester(signed) => Some(signed),
+            _ => None,
+        }
+    }
+
+    /// The slot this is for, as it says itself; `None` for what is for an epoch ([`Self::epoch`]), or for ever.
+    pub const fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Proposer(signed) => Some(signed.proposal.slot()),
+            Self::Attester(signed) => Some(signed.data().slot),
+            Self::PrepareAggregator(selection) => Some(selection.slot),
+            Self::Aggregator(signed) => Some(signed.slot()),
+            Self::SyncMessage(message) => Some(message.slot),
+            Self::PrepareSyncContribution(selection) => Some(selection.slot),
+            Self::SyncContribution(signed) => Some(signed.message.contribution.slot),
+            Self::Exit(_) | Self::BuilderRegistration(_) | Self::Randao(_) => None,
+        }
+    }
+
+    /// The epoch this is for, as it says itself, if it names one instead of a slot.
+    pub const fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Exit(signed) => Some(signed.message.epoch),
+            Self::Randao(reveal) => Some(reveal.epoch),
+            _ => None,
         }
     }
 
     /// The signature inside.
     pub const fn signature(&self) -> &SignatureBytes {
         match self {
+            Self::Proposer(signed) => &signed.signature,
             Self::Attester(signed) => signed.signature(),
+            Self::Exit(signed) => &signed.signature,
+            Self::BuilderRegistration(VersionedRegistration(signed)) => &signed.signature,
+            Self::Randao(reveal) => &reveal.signature,
+            Self::PrepareAggregator(selection) => &selection.selection_proof,
+            Self::Aggregator(signed) => signed.signature(),
+            Self::SyncMessage(message) => &message.signature,
+            Self::PrepareSyncContribution(selection) => &selection.selection_proof,
+            Self::SyncContribution(signed) => &signed.signature,
         }
     }
 
     /// Puts another signature in, such as the group's in place of a share's.
     pub fn with_signature(self, signature: SignatureBytes) -> Self {
         match self {
+            Self::Proposer(signed) => Self::Proposer(SignedProposal {
+                signature,
+                ..signed
+            }),
             Self::Attester(signed) => Self::Attester(signed.with_signature(signature)),
+            Self::Exit(signed) => Self::Exit(SignedVoluntaryExit {
+                signature,
+                ..signed
+            }),
+            Self::BuilderRegistration(VersionedRegistration(signed)) => {
+                Self::BuilderRegistration(VersionedRegistration(SignedValidatorRegistration {
+                    signature,
+                    ..signed
+                }))
+            }
+            Self::Randao(reveal) => Self::Randao(RandaoReveal {
+                signature,
+                ..reveal
+            }),
+            Self::PrepareAggregator(selection) => {
+                Self::PrepareAggregator(BeaconCommitteeSelection {
+                    selection_proof: signature,
+                    ..selection
+                })
+            }
+            Self::Aggregator(signed) => Self::Aggregator(signed.with_signature(signature)),
+            Self::SyncMessage(message) => Self::SyncMessage(SyncCommitteeMessage {
+                signature,
+                ..message
+            }),
+            Self::PrepareSyncContribution(selection) => {
+                Self::PrepareSyncContribution(SyncCommitteeSelection {
+                    selection_proof: signature,
+                    ..selection
+                })
+            }
+            Self::SyncContribution(signed) => Self::SyncContribution(SignedContributionAndProof {
+                signature,
+                ..signed
+            }),
         }
     }
 
@@ -261,43 +151,86 @@ impl SignedData {
     /// validator index, committee and the signature itself.
     pub fn message_root(&self) -> Root {
         match self {
+            Self::Proposer(signed) => signed.proposal.facts().root,
             Self::Attester(signed) => signed.data().tree_hash_root(),
+            Self::Exit(signed) => signed.message.tree_hash_root(),
+            Self::BuilderRegistration(registration) => registration.0.message.tree_hash_root(),
+            Self::Randao(reveal) => reveal.epoch.tree_hash_root(),
+            Self::PrepareAggregator(selection) => selection.slot.tree_hash_root(),
+            Self::Aggregator(signed) => signed.message_root(),
+            Self::SyncMessage(message) => message.beacon_block_root,
+            Self::PrepareSyncContribution(selection) => selection.data().tree_hash_root(),
+            Self::SyncContribution(signed) => signed.message.tree_hash_root(),
         }
     }
 
-    /// The 32 bytes the signature covers.
+    /// The 32 bytes the signature covers. The fork is that of the object's own slot or epoch, for attestations that of
+    /// the target's epoch; exits and registrations do not follow it ([`Chain::domain`]).
     pub fn signing_root(&self, chain: &Chain) -> Root {
-        match self {
-            Self::Attester(signed) => signed.data().signing_root(chain),
-        }
+        let own = || match (self.slot(), self.epoch()) {
+            (Some(slot), _) => chain.epoch_of(slot),
+            (None, epoch) => epoch.unwrap_or_default(),
+        };
+        let (domain_type, epoch) = match self {
+            Self::Attester(signed) => return signed.data().signing_root(chain),
+            Self::Proposer(_) => (DomainType::BEACON_PROPOSER, own()),
+            Self::Exit(_) => (DomainType::VOLUNTARY_EXIT, own()),
+            Self::BuilderRegistration(_) => (DomainType::APPLICATION_BUILDER, own()),
+            Self::Randao(_) => (DomainType::RANDAO, own()),
+            Self::PrepareAggregator(_) => (DomainType::SELECTION_PROOF, own()),
+            Self::Aggregator(_) => (DomainType::AGGREGATE_AND_PROOF, own()),
+            Self::SyncMessage(_) => (DomainType::SYNC_COMMITTEE, own()),
+            Self::PrepareSyncContribution(_) => (DomainType::SYNC_COMMITTEE_SELECTION_PROOF, own()),
+            Self::SyncContribution(_) => (DomainType::CONTRIBUTION_AND_PROOF, own()),
+        };
+        signing_root(self.message_root(), chain.domain(domain_type, epoch))
     }
 
     /// The bytes on the cluster's wire (spec 30 §2.5).
     pub fn encode(&self) -> Vec<u8> {
         match self {
+            Self::Proposer(signed) => signed.encode(),
             Self::Attester(signed) => signed.encode(),
+            Self::Exit(signed) => signed.encode(),
+            Self::BuilderRegistration(registration) => registration.encode(),
+            Self::Randao(reveal) => reveal.encode(),
+            Self::PrepareAggregator(selection) => selection.encode(),
+            Self::Aggregator(signed) => signed.encode(),
+            Self::SyncMessage(message) => message.encode(),
+            Self::PrepareSyncContribution(selection) => selection.encode(),
+            Self::SyncContribution(signed) => signed.encode(),
         }
     }
 
-    /// Reads the bytes on the cluster's wire.
+    /// Reads the bytes on the cluster's wire, on a chain with these list sizes.
     ///
     /// # Errors
-    /// [`DecodeError`]; [`DecodeError::Kind`] for kinds not supported yet.
-    pub fn decode(kind: DutyKind, bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// [`DecodeError`]; [`DecodeError::Kind`] for kinds that sign nothing for the chain.
+    pub fn decode(kind: DutyKind, bytes: &[u8], sizes: &ListSizes) -> Result<Self, DecodeError> {
         match kind {
+            DutyKind::Proposer => SignedProposal::decode(bytes, sizes).map(Self::Proposer),
             DutyKind::Attester => SignedAttestation::decode(bytes).map(Self::Attester),
-            DutyKind::Proposer
-            | DutyKind::Signature
-            | DutyKind::Exit
-            | DutyKind::BuilderProposer
-            | DutyKind::BuilderRegistration
-            | DutyKind::Randao
-            | DutyKind::PrepareAggregator
-            | DutyKind::Aggregator
-            | DutyKind::SyncMessage
-            | DutyKind::PrepareSyncContribution
-            | DutyKind::SyncContribution
-            | DutyKind::InfoSync => Err(DecodeError::Kind(kind)),
+            DutyKind::Exit => SignedVoluntaryExit::decode(bytes).map(Self::Exit),
+            DutyKind::BuilderRegistration => {
+                VersionedRegistration::decode(bytes).map(Self::BuilderRegistration)
+            }
+            DutyKind::Randao => RandaoReveal::decode(bytes).map(Self::Randao),
+            DutyKind::PrepareAggregator => {
+                BeaconCommitteeSelection::decode(bytes).map(Self::PrepareAggregator)
+            }
+            DutyKind::Aggregator => {
+                SignedAggregateAndProof::decode(bytes, sizes).map(Self::Aggregator)
+            }
+            DutyKind::SyncMessage => SyncCommitteeMessage::decode(bytes).map(Self::SyncMessage),
+            DutyKind::PrepareSyncContribution => {
+                SyncCommitteeSelection::decode(bytes).map(Self::PrepareSyncContribution)
+            }
+            DutyKind::SyncContribution => {
+                SignedContributionAndProof::decode(bytes, sizes).map(Self::SyncContribution)
+            }
+            DutyKind::Signature | DutyKind::BuilderProposer | DutyKind::InfoSync => {
+                Err(DecodeError::Kind(kind))
+            }
         }
     }
 }
@@ -306,68 +239,12 @@ impl SignedData {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::AttesterDuty;
-
-    fn value() -> AttesterValue {
-        let duty = AttesterDuty {
-            validator_index: ValidatorIndex(77),
-            committee_index: CommitteeIndex(3),
-            committee_length: 10,
-            validator_committee_index: 4,
-            committees_at_slot: 5,
-            ..AttesterDuty::default()
-        };
-        AttesterValue {
-            data: AttestationData::default(),
-            duty,
-        }
-    }
-
-    #[test]
-    fn from_electra_on_a_value_becomes_a_single_attestation_and_back() {
-        let signed =
-            SignedAttestation::from_value(&value(), Fork::Fulu, SignatureBytes([9; 96])).unwrap();
-        assert_eq!(signed.encode().len(), 257);
-        let single = signed.to_single().unwrap();
-        assert_eq!(
-            (single.committee_index, single.attester_index),
-            (CommitteeIndex(3), ValidatorIndex(77))
-        );
-        assert_eq!(
-            SignedAttestation::from_single(Fork::Fulu, &single).unwrap(),
-            signed
-        );
-    }
-
-    #[test]
-    fn before_electra_a_value_sets_one_bit_of_its_committee() {
-        let signed =
-            SignedAttestation::from_value(&value(), Fork::Deneb, SignatureBytes([9; 96])).unwrap();
-        let bits = signed.attestation.aggregation_bits();
-        assert_eq!(
-            (bits.length(), bits.ones().collect::<Vec<_>>()),
-            (10, vec![4])
-        );
-        assert_eq!(signed.to_single(), None);
-    }
-
-    #[test]
-    fn impossible_committees_make_no_attestation() {
-        let mut value = value();
-        value.duty.committee_index = CommitteeIndex(u64::MAX);
-        value.duty.committee_length = u64::MAX;
-        for fork in [Fork::Deneb, Fork::Fulu] {
-            assert!(
-                SignedAttestation::from_value(&value, fork, SignatureBytes::default()).is_err(),
-                "{fork}"
-            );
-        }
-    }
+    use crate::{AttesterValue, CommitteeIndex, Fork, ValidatorIndex};
 
     #[test]
     fn the_message_root_leaves_out_what_is_not_signed() {
         let signed = |index, byte| {
-            let mut value = value();
+            let mut value = AttesterValue::default();
             value.duty.validator_index = ValidatorIndex(index);
             value.duty.committee_index = CommitteeIndex(index);
             let signed =
@@ -380,34 +257,21 @@ mod tests {
     }
 
     #[test]
-    fn json_version_must_be_a_number() {
-        let signed =
-            SignedAttestation::from_value(&value(), Fork::Fulu, SignatureBytes([9; 96])).unwrap();
-        let json = serde_json::to_string(&signed).unwrap();
-        assert_eq!(SignedAttestation::decode(json.as_bytes()).unwrap(), signed);
-        let text = json.replace("\"version\":6", "\"version\":\"6\"");
-        assert!(SignedAttestation::decode(text.as_bytes()).is_err());
-        let unknown = json.replace("\"version\":6", "\"version\":7");
-        assert_eq!(
-            SignedAttestation::decode(unknown.as_bytes()),
-            Err(DecodeError::Version(7))
-        );
-    }
-
-    #[test]
-    fn gaps_behind_the_header_are_refused() {
-        let signed =
-            SignedAttestation::from_value(&value(), Fork::Deneb, SignatureBytes([9; 96])).unwrap();
-        let mut bytes = SignedAttestation {
-            validator_index: None,
-            ..signed
+    fn another_signature_leaves_the_message_as_it_was() {
+        for data in [
+            SignedData::Randao(RandaoReveal::default()),
+            SignedData::Exit(SignedVoluntaryExit::default()),
+            SignedData::BuilderRegistration(VersionedRegistration::default()),
+            SignedData::PrepareAggregator(BeaconCommitteeSelection::default()),
+            SignedData::SyncMessage(SyncCommitteeMessage::default()),
+            SignedData::PrepareSyncContribution(SyncCommitteeSelection::default()),
+            SignedData::SyncContribution(SignedContributionAndProof::default()),
+        ] {
+            let signature = SignatureBytes([9; 96]);
+            let signed = data.clone().with_signature(signature);
+            assert_eq!(*signed.signature(), signature);
+            assert_eq!(signed.message_root(), data.message_root());
+            assert_eq!(signed.with_signature(*data.signature()), data);
         }
-        .encode();
-        bytes[8] = 13;
-        bytes.insert(12, 0);
-        assert!(matches!(
-            SignedAttestation::decode(&bytes),
-            Err(DecodeError::Offset { got: 13, .. })
-        ));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
-use super::{FORK_EPOCH, FORK_VERSION, ListSizes, SpecError, SpecProblem};
+use super::{FORK_EPOCH, FORK_VERSION, SpecError, SpecProblem};
 use crate::{
     BasisPoints, DuePoints, DueSchedule, Epoch, Fork, ForkEntry, ForkSchedule, ForkVersion,
     UnknownFork, number::Decimal,
@@ -173,29 +173,6 @@ impl Reader<'_> {
             aggregate: points("AGGREGATE_DUE_BPS", default.aggregate)?,
             sync_message: points("SYNC_MESSAGE_DUE_BPS", default.sync_message)?,
             contribution: points("CONTRIBUTION_DUE_BPS", default.contribution)?,
-        })
-    }
-
-    pub(super) fn sizes(&self) -> Result<ListSizes, SpecError> {
-        let size = |key, default, max| self.number_within(key, Some(default), 1, max);
-        let mainnet = ListSizes::MAINNET;
-        Ok(ListSizes {
-            max_validators_per_committee: size(
-                "MAX_VALIDATORS_PER_COMMITTEE",
-                mainnet.max_validators_per_committee,
-                1 << 16,
-            )?,
-            max_committees_per_slot: size(
-                "MAX_COMMITTEES_PER_SLOT",
-                mainnet.max_committees_per_slot,
-                1 << 8,
-            )?,
-            target_aggregators_per_committee: size(
-                "TARGET_AGGREGATORS_PER_COMMITTEE",
-                mainnet.target_aggregators_per_committee,
-                1 << 16,
-            )?,
-            sync_committee_size: size("SYNC_COMMITTEE_SIZE", mainnet.sync_committee_size, 1 << 16)?,
         })
     }
 }

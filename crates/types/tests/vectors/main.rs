@@ -5,5 +5,6 @@
 
 mod encodings;
 mod folder;
+mod proposals;
 mod signing;
 mod time;

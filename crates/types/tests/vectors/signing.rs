@@ -3,13 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use flotilla_types::{
-    AggregateAndProof, Attestation, AttestationData, Chain, ChainSpec, ContributionAndProof,
-    DomainType, DutyKind, Epoch, Fork, ForkVersion, ListSizes, PublicKeyBytes, Root,
-    SignatureBytes, SignedData, Slot, SyncAggregatorSelectionData, SyncCommitteeContribution,
-    Timestamp, ValidatorIndex, ValidatorRegistration, VoluntaryExit, is_attestation_aggregator,
-    signing_root,
+    Chain, ChainSpec, DomainType, DutyKind, ForkVersion, ListSizes, Proposal, Root, SignatureBytes,
+    SignedData, Timestamp, is_attestation_aggregator, is_sync_aggregator, signing_root,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::folder::{bytes, files, json_files, parsed, text};
 
@@ -39,65 +36,42 @@ fn number(message: &Value, field: &str) -> u64 {
     text(message, field).parse().unwrap()
 }
 
-fn contribution_and_proof(message: &Value) -> ContributionAndProof {
-    let contribution = &message["contribution"];
-    ContributionAndProof {
-        aggregator_index: parsed(message, "aggregator_index"),
-        contribution: SyncCommitteeContribution {
-            slot: parsed(contribution, "slot"),
-            beacon_block_root: parsed(contribution, "beacon_block_root"),
-            subcommittee_index: number(contribution, "subcommittee_index"),
-            aggregation_bits: bytes(contribution, "aggregation_bits").try_into().unwrap(),
-            signature: parsed(contribution, "signature"),
-        },
-        selection_proof: parsed(message, "selection_proof"),
-    }
-}
-
-fn message_root(kind: DutyKind, message: &Value) -> Root {
-    match kind {
-        DutyKind::Attester => serde_json::from_value::<AttestationData>(message.clone())
-            .unwrap()
-            .tree_hash_root(),
-        DutyKind::Randao => parsed::<Epoch>(message, "epoch").tree_hash_root(),
-        DutyKind::PrepareAggregator => parsed::<Slot>(message, "slot").tree_hash_root(),
-        DutyKind::Aggregator => {
-            let aggregate = AggregateAndProof {
-                aggregator_index: parsed(message, "aggregator_index"),
-                aggregate: Attestation::from_json(Fork::Fulu, &message["aggregate"]).unwrap(),
-                selection_proof: parsed(message, "selection_proof"),
-            };
-            aggregate.tree_hash_root(&ListSizes::MAINNET).unwrap()
+/// The message with an empty signature, as it would be on its way between members.
+fn signed(kind: DutyKind, message: &Value) -> SignedData {
+    let signature = SignatureBytes::default();
+    let object = match kind {
+        DutyKind::Attester => {
+            let attestation = json!({
+                "aggregation_bits": "0x01", "data": message, "signature": signature,
+                "committee_bits": "0x0100000000000000",
+            });
+            json!({"version": 6, "validator_index": "1", "attestation": attestation})
         }
-        DutyKind::SyncMessage => parsed(message, "beacon_block_root"),
-        DutyKind::PrepareSyncContribution => {
-            let subcommittee_index = number(message, "subcommittee_index");
-            SyncAggregatorSelectionData {
-                slot: parsed(message, "slot"),
-                subcommittee_index,
-            }
-            .tree_hash_root()
+        DutyKind::Randao => json!({"epoch": message["epoch"], "signature": signature}),
+        DutyKind::PrepareAggregator => json!({
+            "validator_index": "1", "slot": message["slot"], "selection_proof": signature,
+        }),
+        DutyKind::PrepareSyncContribution => json!({
+            "validator_index": "1", "slot": message["slot"],
+            "subcommittee_index": message["subcommittee_index"], "selection_proof": signature,
+        }),
+        DutyKind::Aggregator => json!({
+            "version": 6,
+            "aggregate_and_proof": {"message": message, "signature": signature},
+        }),
+        DutyKind::BuilderRegistration => json!({
+            "version": 0,
+            "registration": {"message": message, "signature": signature},
+        }),
+        DutyKind::SyncMessage => {
+            let mut object = message.clone();
+            object["signature"] = json!(signature);
+            object
         }
-        DutyKind::SyncContribution => contribution_and_proof(message).tree_hash_root(),
-        DutyKind::Exit => {
-            let validator_index = parsed::<ValidatorIndex>(message, "validator_index");
-            VoluntaryExit {
-                epoch: parsed(message, "epoch"),
-                validator_index,
-            }
-            .tree_hash_root()
-        }
-        DutyKind::BuilderRegistration => {
-            let registration = ValidatorRegistration {
-                fee_recipient: bytes(message, "fee_recipient").try_into().unwrap(),
-                gas_limit: number(message, "gas_limit"),
-                timestamp: number(message, "timestamp"),
-                pubkey: parsed::<PublicKeyBytes>(message, "pubkey"),
-            };
-            registration.tree_hash_root()
-        }
-        other => panic!("no message of kind {other} is known here"),
-    }
+        _ => json!({"message": message, "signature": signature}),
+    };
+    SignedData::decode(kind, object.to_string().as_bytes(), &ListSizes::MAINNET)
+        .unwrap_or_else(|error| panic!("{kind}: {error} in {object}"))
 }
 
 #[test]
@@ -107,7 +81,8 @@ fn signing_roots_vectors() {
         for vector in file["vectors"].as_array().unwrap() {
             let label = format!("{name}: {}", text(vector, "name"));
             let kind = DutyKind::from_name(text(vector, "duty")).unwrap();
-            let root = message_root(kind, &vector["message"]);
+            let signed = signed(kind, &vector["message"]);
+            let root = signed.message_root();
             assert_eq!(root, parsed(vector, "message_root"), "{label}");
 
             let domain_type = DomainType::of(kind).unwrap();
@@ -136,6 +111,11 @@ fn signing_roots_vectors() {
                     domain,
                     "{label}"
                 );
+                assert_eq!(
+                    signed.signing_root(&hoodi),
+                    parsed(vector, "signing_root"),
+                    "{label}"
+                );
             }
         }
     }
@@ -148,28 +128,44 @@ fn golden_message_roots_vectors() {
         .collect();
     for (name, file) in json_files("duties", "signing_roots") {
         let roots: BTreeMap<String, Root> = parsed(&file, "golden_message_roots");
-        let root = roots["TestSSZSerialisation_VersionedAttestation.ssz.golden"];
-        let bytes = &golden["TestSSZSerialisation_VersionedAttestation.ssz.golden"];
-        let signed = SignedData::decode(DutyKind::Attester, bytes).unwrap();
-        assert_eq!(signed.message_root(), root, "{name}");
+        for (kind, file) in [
+            (DutyKind::Attester, "VersionedAttestation"),
+            (DutyKind::SyncContribution, "SignedSyncContributionAndProof"),
+            (DutyKind::SyncMessage, "SignedSyncMessage"),
+            (DutyKind::Proposer, "VersionedSignedBlindedProposal"),
+        ] {
+            let file = format!("TestSSZSerialisation_{file}.ssz.golden");
+            let signed = SignedData::decode(kind, &golden[&file], &ListSizes::MAINNET).unwrap();
+            assert_eq!(signed.message_root(), roots[&file], "{name}: {file}");
+        }
+        let file = "TestSSZSerialisation_VersionedProposal.ssz.golden";
+        let proposal = Proposal::decode(&golden[file], &ListSizes::MAINNET).unwrap();
+        assert_eq!(proposal.facts().root, roots[file], "{name}: {file}");
     }
 }
 
 #[test]
 fn aggregator_selection_vectors() {
     for (name, file) in json_files("duties", "aggregator_selection") {
-        let target = file["spec"]["TARGET_AGGREGATORS_PER_COMMITTEE"]
-            .as_u64()
-            .unwrap();
-        let cases = file["vectors"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|case| text(case, "kind") == "attestation");
-        for case in cases {
+        let spec = |key: &str| file["spec"][key].as_u64().unwrap();
+        let sizes = ListSizes {
+            sync_committee_size: spec("SYNC_COMMITTEE_SIZE"),
+            sync_committee_subnet_count: spec("SYNC_COMMITTEE_SUBNET_COUNT"),
+            target_aggregators_per_sync_subcommittee: spec(
+                "TARGET_AGGREGATORS_PER_SYNC_SUBCOMMITTEE",
+            ),
+            ..ListSizes::MAINNET
+        };
+        for case in file["vectors"].as_array().unwrap() {
             let proof: SignatureBytes = parsed(case, "selection_proof");
-            let selected =
-                is_attestation_aggregator(&proof, number(case, "committee_length"), target);
+            let selected = match text(case, "kind") {
+                "attestation" => is_attestation_aggregator(
+                    &proof,
+                    number(case, "committee_length"),
+                    spec("TARGET_AGGREGATORS_PER_COMMITTEE"),
+                ),
+                _ => is_sync_aggregator(&proof, &sizes),
+            };
             assert_eq!(
                 Some(selected),
                 case["is_aggregator"].as_bool(),

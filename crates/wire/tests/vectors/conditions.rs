@@ -2,14 +2,13 @@
 
 use flotilla_crypto::IdentityKey;
 use flotilla_types::Slot;
-use flotilla_wire::consensus::Codec;
 use flotilla_wire::hash::hash_bytes;
 use flotilla_wire::proto::core::{Duty, QbftConsensusMsg, QbftMsg, UnsignedDataSet};
 use prost::Message as _;
 use prost_types::Any;
 use serde_json::Value;
 
-use crate::folder::{chain, files, list, publics, text};
+use crate::folder::{chain, codec, files, list, publics, text};
 
 const SLOT: u64 = 40;
 const DECIDED: i64 = 5;
@@ -49,7 +48,7 @@ impl Cluster {
 
     fn is_accepted(&self, message: &QbftConsensusMsg) -> bool {
         let chain = chain(0);
-        let codec = Codec::new(publics(&self.0));
+        let codec = codec(publics(&self.0));
         codec
             .decode(
                 &message.encode_to_vec(),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flotilla_crypto::{IdentityKey, IdentityPublicKey};
-use flotilla_types::{Chain, ChainSpec, ForkVersion, Root, Timestamp};
+use flotilla_types::{Chain, ChainSpec, DutyKind, ForkVersion, ListSizes, Root, Timestamp};
+use flotilla_wire::consensus::Codec;
 use serde_json::Value;
 
 /// The vectors' root. `None`, with a word, if nobody asked for them and they are not there.
@@ -110,6 +111,11 @@ pub(crate) fn keys(file: &Value) -> Vec<IdentityKey> {
 /// Their public keys.
 pub(crate) fn publics(keys: &[IdentityKey]) -> Vec<IdentityPublicKey> {
     keys.iter().map(IdentityKey::public).collect()
+}
+
+/// The codec of a cluster whose engine handles every kind of duty.
+pub(crate) fn codec(peers: Vec<IdentityPublicKey>) -> Codec {
+    Codec::new(peers, DutyKind::ALL, ListSizes::MAINNET)
 }
 
 /// A chain with mainnet's slots and this genesis.

@@ -9,8 +9,8 @@ use flotilla_duty::io::{
 };
 use flotilla_qbft::{Draft, MessageKind};
 use flotilla_types::{
-    AttesterValue, Duty, Fork, PeerIndex, PublicKeyBytes, Root, SignatureBytes, SignedAttestation,
-    SignedData, Slot, Timestamp, UnsignedData,
+    AttesterValue, Duty, DutyKind, Fork, PeerIndex, PublicKeyBytes, Root, SignatureBytes,
+    SignedAttestation, SignedData, Slot, Timestamp, UnsignedData,
 };
 use flotilla_wire::consensus::{Codec, Sealed};
 use flotilla_wire::hash::hash_bytes;
@@ -18,7 +18,7 @@ use flotilla_wire::peer_info::PeerInfo;
 use flotilla_wire::{signatures, votes};
 use serde_json::{Value, json};
 
-use crate::folder::{bytes, chain, own, publics};
+use crate::folder::{bytes, chain, codec, own, publics};
 
 const DUTY: Duty = Duty::attester(Slot(1_000_001));
 const ME: usize = 1;
@@ -65,7 +65,7 @@ fn say(
 
 /// A ROUND-CHANGE with its certificate, and the log of what led to it.
 fn round_change() -> (Sealed, Vec<u8>) {
-    let codec = Codec::new(publics(&keys()));
+    let codec = codec(publics(&keys()));
     let value = codec.value(
         [(
             PublicKeyBytes([0xaa; 48]),
@@ -152,7 +152,7 @@ fn bytes_are_those_of_the_own_vectors() {
 #[test]
 fn own_vectors_are_read_back() {
     let frozen = own("frozen.json");
-    let codec = Codec::new(publics(&keys()));
+    let codec = codec(publics(&keys()));
     let (now, chain) = (chain(0).slot_start(DUTY.slot), chain(0));
     let (sealed, _) = round_change();
     assert_eq!(
@@ -174,6 +174,7 @@ fn own_vectors_are_read_back() {
         &bytes(&frozen, "partial_signatures"),
         PeerIndex::new(ME),
         &validators,
+        &[DutyKind::Attester],
         &chain,
         now,
     );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_crypto::IdentityKey;
-use flotilla_types::{AttesterValue, DutyKind, PublicKeyBytes, UnsignedData};
+use flotilla_types::{AttesterValue, DutyKind, ListSizes, PublicKeyBytes, UnsignedData};
 use flotilla_wire::hash::hash_bytes;
 use flotilla_wire::proto::core::UnsignedDataSet;
 use flotilla_wire::value_hash;
@@ -44,8 +44,12 @@ fn unsigned_data_set_hash_vectors() {
     for file in files("consensus", "hash_proto_unsigned_data_set") {
         let entries = file["map_value_ssz_hex"].as_object().unwrap();
         let set = entries.iter().map(|(key, data)| {
-            let data =
-                UnsignedData::decode(DutyKind::Attester, &unhex(data.as_str().unwrap())).unwrap();
+            let data = UnsignedData::decode(
+                DutyKind::Attester,
+                &unhex(data.as_str().unwrap()),
+                &ListSizes::MAINNET,
+            )
+            .unwrap();
             (key.parse::<PublicKeyBytes>().unwrap(), data)
         });
         assert_eq!(value_hash(&set.collect()), hash(&file, "hash_proto_hex"));
@@ -73,7 +77,7 @@ fn test_hash_proto_golden_vectors() {
     }
 }
 
-/// All kinds hash; those we know are encoded by us to the same bytes. The others follow with their data types.
+/// Values of every kind are decoded, and encoded to the same bytes; so they hash to the same.
 #[test]
 fn consensus_values_vectors() {
     for file in files("consensus", "consensus_values") {
@@ -82,19 +86,19 @@ fn consensus_values_vectors() {
             let decoded = UnsignedDataSet::decode(&*proto).unwrap();
             assert_eq!(decoded.encode_to_vec(), proto, "{name}");
             assert_eq!(hash_bytes(&proto), hash(case, "hash_proto"), "{name}");
-            if number(case, "duty_type") == 2 {
-                let set = decoded.set.iter().map(|(key, data)| {
-                    (
-                        key.parse().unwrap(),
-                        UnsignedData::decode(DutyKind::Attester, data).unwrap(),
-                    )
-                });
-                assert_eq!(
-                    value_hash(&set.collect()),
-                    hash(case, "hash_proto"),
-                    "{name}"
-                );
-            }
+            let kind = i32::try_from(number(case, "duty_type")).unwrap();
+            let kind = DutyKind::from_wire(kind).unwrap();
+            let set = decoded.set.iter().map(|(key, data)| {
+                let data = UnsignedData::decode(kind, data, &ListSizes::MAINNET)
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert_eq!(data.kind(), kind, "{name}");
+                (key.parse().unwrap(), data)
+            });
+            assert_eq!(
+                value_hash(&set.collect()),
+                hash(case, "hash_proto"),
+                "{name}"
+            );
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flotilla_types::Timestamp;
 use flotilla_wire::peer_info::{Expected, Finding, Minor, PeerInfo, SUPPORTED, Version, check};
+use flotilla_wire::writes_plural_contributions;
 use serde_json::Value;
 
 use crate::folder::{bytes, content, files, list, number, text};
@@ -116,6 +117,21 @@ fn other_clients_versions_vectors() {
             assert_eq!(
                 compatible,
                 Some(number(case, "version_support_gauge") == 1),
+                "{case}"
+            );
+        }
+    }
+}
+
+#[test]
+fn plural_contributions_gate_vectors() {
+    for file in files("consensus", "infosync_sync_contributions_gate") {
+        for case in list(&file, "cases") {
+            let agreed = list(case, "agreed_versions");
+            let agreed = agreed.iter().map(|version| version.as_str().unwrap());
+            assert_eq!(
+                writes_plural_contributions(agreed),
+                case["plural_encoding"].as_bool().unwrap(),
                 "{case}"
             );
         }

@@ -14,8 +14,6 @@ use serde_json::Value;
 
 use crate::folder::{bytes, chain, content, files, list, number, text};
 
-/// Attester, the one kind of duty whose signed data are known yet.
-const ATTESTER: i32 = 2;
 /// Start of slot 0 of the Hoodi network.
 const HOODI_GENESIS: u64 = 1_742_213_400;
 
@@ -67,6 +65,7 @@ fn read(content: &[u8], file: &Value, at: Timestamp) -> Result<PartialSet, Rejec
         content,
         PeerIndex::new(from),
         &validators(file),
+        DutyKind::ALL,
         &hoodi(),
         at,
     )
@@ -81,11 +80,6 @@ fn parsigex_messages_vectors() {
             // Old messages are taken in their own time.
             let slot = Slot(number(&message["duty"], "slot"));
             let set = read(&content, &file, chain.slot_start(slot));
-            if envelope(&content).0 != ATTESTER {
-                let kind = DutyKind::from_wire(envelope(&content).0).unwrap();
-                assert_eq!(set, Err(Reject::UnsupportedKind(kind)), "{name}");
-                continue;
-            }
             let set = set.unwrap_or_else(|reject| panic!("{name}: {reject}"));
             assert_eq!(
                 u64::from(set.share.get()),
@@ -122,8 +116,8 @@ fn check_root(file: &Value, message: &Value, set: &PartialSet) {
     );
 }
 
-/// Most altered messages are of kinds without signed data yet: those must be told apart from faults. Attestations are
-/// taken in their own time: that a duty is over is noticed here, and only in the store by the node that gave the verdicts.
+/// Messages are taken in their own time: that a duty is over is noticed here, and only in the store by the node that gave
+/// the verdicts. A verdict that hangs on a BLS signature is the workers'.
 #[test]
 fn parsigex_verdicts_vectors() {
     for file in files("consensus", "parsigex_messages") {
@@ -134,31 +128,28 @@ fn parsigex_verdicts_vectors() {
                 .unwrap()
                 .duty
                 .unwrap_or_default();
-            let at = if duty.r#type == ATTESTER {
-                hoodi().slot_start(Slot(duty.slot))
-            } else {
-                now
-            };
+            let at = now.min(hoodi().slot_start(Slot(duty.slot)));
             let verdict = read(&content, &file, at);
             let label = verdict.as_ref().map_or_else(Reject::label, |_| "passed");
-            assert!(
-                expected(case, envelope(&content).0).contains(&label),
-                "{name}: {label}"
-            );
+            assert!(expected(case).contains(&label), "{name}: {label}");
         }
     }
 }
 
-fn expected(case: &Value, kind: i32) -> &'static [&'static str] {
+fn expected(case: &Value) -> &'static [&'static str] {
     match (text(case, "name"), case["reason"].as_str()) {
         // No node emits it, and refusing it is allowed.
         ("electra-form attestation marked deneb", None) => &["data"],
-        (_, Some("duty gater or duty type")) => &["duty_type", "too_far_ahead", "unsupported_kind"],
+        ("duty long ago", None) => &["wrong_slot"],
+        ("two validators with different share indexes", None)
+        | ("two validators, one entry bad", _) => &["foreign_share"],
+        (_, Some("duty gater or duty type")) => &["duty_type", "too_far_ahead"],
         (_, Some("duty or data set missing")) => &["missing_field", "duty_type"],
         (_, Some("deprecated duty type" | "no such partial signature")) => &["wrong_kind"],
-        (_, Some("data cannot be decoded")) if kind == 3 => &["wrong_kind"],
-        (_, Some("data cannot be decoded")) if kind == ATTESTER => &["data"],
-        _ if kind != ATTESTER => &["unsupported_kind", "expired"],
+        (_, Some("data cannot be decoded")) => &["data", "wrong_kind"],
+        (_, Some("empty set")) => &["empty_set"],
+        (_, Some("validator not in the cluster")) => &["unknown_validator"],
+        (_, Some("no such share")) => &["foreign_share"],
         (_, None | Some("signature does not verify")) => &["passed"],
         (name, Some(reason)) => panic!("{name}: an unknown reason: {reason}"),
     }
@@ -210,13 +201,11 @@ fn wire_payloads_vectors() {
                 &content,
                 from,
                 &validators,
+                DutyKind::ALL,
                 &chain,
                 chain.slot_start(Slot(duty.slot)),
             );
-            match DutyKind::from_wire(kind).unwrap() {
-                DutyKind::Attester => assert_eq!(encode(&set.unwrap()), content, "{name}"),
-                kind => assert_eq!(set, Err(Reject::UnsupportedKind(kind)), "{name}"),
-            }
+            assert_eq!(encode(&set.unwrap()), content, "{name}: {kind}");
         }
     }
 }
@@ -241,6 +230,7 @@ fn duty_gater_vectors() {
                 &message.encode_to_vec(),
                 PeerIndex::new(0),
                 &BTreeSet::new(),
+                DutyKind::ALL,
                 &chain,
                 now,
             )
