@@ -15,16 +15,16 @@ use flotilla_cluster::Lock;
 use flotilla_cluster::collect::deposit::{
     CollectedAmount, CollectedDeposits, CollectedPartial, PartialDeposits,
 };
-use flotilla_cluster::collect::exit::{CollectedExit, ExitMessage, PartialExits, access_root};
+use flotilla_cluster::collect::exit::{CollectedExit, PartialExits, access_root};
 use flotilla_cluster::collect::registration::{
     CollectedRegistrations, PartialRegistrations, RegistrationGroup, RegistrationQuery,
     SharePartial, ValidatorRegistrations,
 };
 use flotilla_crypto::IdentityPublicKey;
-use flotilla_types::PublicKeyBytes;
+use flotilla_types::{PublicKeyBytes, VoluntaryExit};
 
 /// Partial signatures over one exit, by share.
-type Exit = (ExitMessage, BTreeMap<u64, String>);
+type Exit = (VoluntaryExit, BTreeMap<u64, String>);
 
 struct Cluster {
     lock: Lock,
@@ -269,16 +269,13 @@ async fn post_registrations(
     cluster.is(&hash)?;
     let mut collected = cluster.collected();
     for registration in registrations.partial_registrations {
-        let message = registration.message.message().ok_or(NO_SHARE)?;
-        cluster.share_key(&message.public_key, share)?;
+        let validator = registration.message.pubkey;
+        cluster.share_key(&validator, share)?;
         let partial = SharePartial {
             share_index: share,
             signature: registration.signature,
         };
-        let groups = collected
-            .registrations
-            .entry(message.public_key)
-            .or_default();
+        let groups = collected.registrations.entry(validator).or_default();
         let place = match groups
             .iter()
             .position(|group| group.message == registration.message)

@@ -12,13 +12,15 @@ use clap::{Args, Subcommand};
 use flotilla_beacon::client::{BeaconNode, Timeouts, Url, Validator, ValidatorStatus};
 use flotilla_cluster::Lock;
 use flotilla_cluster::collect::exit::{
-    DEFAULT_EXIT_EPOCH, ExitMessage, PartialExit, PartialExits, SignedExit, access_root,
+    DEFAULT_EXIT_EPOCH, PartialExit, PartialExits, access_root, exit_signing_root, sign_exit,
 };
 use flotilla_crypto::{PublicKey, SecretKey, Signature, verify};
 use flotilla_node::folder::{self, Overwrite, write_atomic};
 use flotilla_node::remote::Collector;
 use flotilla_testnet::options::parse_duration;
-use flotilla_types::{Epoch, ForkVersion, PublicKeyBytes, Root, ValidatorIndex};
+use flotilla_types::{
+    Epoch, ForkVersion, PublicKeyBytes, Root, SignedVoluntaryExit, ValidatorIndex, VoluntaryExit,
+};
 
 use crate::run::header;
 use crate::seat::{CollectorFlags, LockFlags, Seat, SeatFlags, ShareFlags};
@@ -28,7 +30,7 @@ use crate::{say, warn};
 /// The commands.
 #[derive(Subcommand)]
 pub enum Exit {
-    ActiveValidatorList(List),
+    ActiveValidatorList(Box<List>),
     Sign(Box<Sign>),
     Fetch(Box<Fetch>),
     Broadcast(Box<Broadcast>),
@@ -297,14 +299,15 @@ impl Sign {
             signature: Vec::new(),
         };
         for (validator, validator_index) in &leaving {
-            let message = ExitMessage {
+            let message = VoluntaryExit {
                 epoch: Epoch(self.exit_epoch),
                 validator_index: *validator_index,
             };
             let share = seat.share_of(shares, validator)?;
             exits.partial_exits.push(PartialExit {
                 public_key: *validator,
-                signed_exit_message: message.sign(
+                signed_exit_message: sign_exit(
+                    message,
                     share,
                     chain.capella,
                     chain.genesis_validators_root,
@@ -376,7 +379,7 @@ async fn collected(
     seat: &Seat,
     chain: Chain,
     validator: &PublicKeyBytes,
-) -> anyhow::Result<Option<SignedExit>> {
+) -> anyhow::Result<Option<SignedVoluntaryExit>> {
     seat.lock.validator(validator)?;
     let authorization = authorization(seat, validator)?;
     let Some(exit) = server
@@ -386,11 +389,11 @@ async fn collected(
         return Ok(None);
     };
     let message = exit.message();
-    let root = message.signing_root(chain.capella, chain.genesis_validators_root);
+    let root = exit_signing_root(&message, chain.capella, chain.genesis_validators_root);
     let signature = seat
         .lock
         .threshold_signature(validator, &root, &exit.partials())?;
-    Ok(Some(SignedExit { message, signature }))
+    Ok(Some(SignedVoluntaryExit { message, signature }))
 }
 
 fn authorization(seat: &Seat, validator: &PublicKeyBytes) -> anyhow::Result<[u8; 65]> {
@@ -489,7 +492,7 @@ impl Broadcast {
         &self,
         seat: &Seat,
         chain: Chain,
-    ) -> anyhow::Result<Vec<(PublicKeyBytes, SignedExit)>> {
+    ) -> anyhow::Result<Vec<(PublicKeyBytes, SignedVoluntaryExit)>> {
         if let Some(file) = &self.exit_from_file {
             let validator = self
                 .which
@@ -515,13 +518,13 @@ impl Broadcast {
     }
 }
 
-fn read_exit(path: &Path) -> anyhow::Result<SignedExit> {
+fn read_exit(path: &Path) -> anyhow::Result<SignedVoluntaryExit> {
     let bytes = folder::read(path, "write it with `flotilla exit fetch`")?;
-    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
+    flotilla_cluster::collect::exit::read_exit(&bytes).with_context(|| path.display().to_string())
 }
 
 /// Every `exit-<public key>.json` of a folder.
-fn read_exits(folder: &Path) -> anyhow::Result<Vec<(PublicKeyBytes, SignedExit)>> {
+fn read_exits(folder: &Path) -> anyhow::Result<Vec<(PublicKeyBytes, SignedVoluntaryExit)>> {
     let mut exits = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
@@ -544,10 +547,12 @@ fn read_exits(folder: &Path) -> anyhow::Result<Vec<(PublicKeyBytes, SignedExit)>
     Ok(exits)
 }
 
-fn check(validator: &PublicKeyBytes, exit: &SignedExit, chain: Chain) -> anyhow::Result<()> {
-    let root = exit
-        .message
-        .signing_root(chain.capella, chain.genesis_validators_root);
+fn check(
+    validator: &PublicKeyBytes,
+    exit: &SignedVoluntaryExit,
+    chain: Chain,
+) -> anyhow::Result<()> {
+    let root = exit_signing_root(&exit.message, chain.capella, chain.genesis_validators_root);
     let key = PublicKey::from_bytes(&validator.0)?;
     let holds = Signature::from_bytes(&exit.signature.0)
         .is_ok_and(|signature| verify(&key, &root, &signature));

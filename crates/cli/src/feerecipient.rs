@@ -1,20 +1,20 @@
 //! `flotilla feerecipient …`: builder registrations made after the lock, signed by a threshold of operators one after another.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use flotilla_cluster::collect::registration::{
-    Answer, PartialRegistrations, RegistrationGroup, RegistrationJson, Wish, answer,
+    Answer, PartialRegistrations, RegistrationGroup, Wish, answer,
 };
-use flotilla_cluster::registration::Registration;
 use flotilla_cluster::registration::overrides::{effective, parse_overrides, to_json};
+use flotilla_cluster::registration::{Registration, RegistrationMessage};
 use flotilla_cluster::{Address, Lock};
 use flotilla_node::folder::{self, Overwrite, write_atomic};
 use flotilla_node::preparations::OVERRIDES_FILE_NAME;
 use flotilla_node::remote::Collector;
-use flotilla_types::PublicKeyBytes;
+use flotilla_types::{PublicKeyBytes, SignedValidatorRegistration};
 
 use crate::create::now;
 use crate::seat::{CollectorFlags, LockFlags, SeatFlags, ShareFlags};
@@ -104,7 +104,7 @@ fn overrides_path(given: Option<&PathBuf>, lock: &LockFlags) -> PathBuf {
 }
 
 /// The overrides of a file, none if it is not there.
-fn overrides(path: &PathBuf, lock: &Lock) -> anyhow::Result<Vec<Registration>> {
+fn overrides(path: &Path, lock: &Lock) -> anyhow::Result<Vec<Registration>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
@@ -163,7 +163,7 @@ impl Sign {
                         "signed: {validator}  fees to {fee_recipient}, gas limit {}, timestamp {}",
                         message.gas_limit, message.timestamp
                     ));
-                    signed.push(RegistrationJson::from(
+                    signed.push(SignedValidatorRegistration::from(
                         &message.sign(share, seat.lock.fork_version()),
                     ));
                 }
@@ -231,16 +231,13 @@ impl Common {
                 .iter()
                 .filter(|group| group.quorum && wanted.contains(&validator))
             {
-                let Some(message) = group
-                    .message
-                    .message()
-                    .filter(|message| message.public_key == validator)
-                else {
+                let message = RegistrationMessage::from(group.message);
+                if message.public_key != validator {
                     warn(&format!(
                         "{validator}: what the server has is no registration of it"
                     ));
                     continue;
-                };
+                }
                 let root = message.signing_root(lock.fork_version());
                 match lock.threshold_signature(&validator, &root, &group.signatures()) {
                     Ok(signature) => agreed.push(Registration { message, signature }),

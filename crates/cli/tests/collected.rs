@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use flotilla_cluster::collect::exit::SignedExit;
+use flotilla_cluster::collect::exit::exit_signing_root;
 use flotilla_cluster::deposit::file::parse_file;
 use flotilla_cluster::registration::overrides::parse_overrides;
 use flotilla_cluster::{Lock, Networks};
 use flotilla_crypto::{PublicKey, Signature, verify};
-use flotilla_types::Root;
+use flotilla_types::{Root, SignedVoluntaryExit};
 use serde_json::{Value, json};
 use support::{ADDRESS, create_cluster, failure, path, success};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ struct World {
     lock: Lock,
     server: String,
     beacon: String,
-    exits: Arc<Mutex<Vec<SignedExit>>>,
+    exits: Arc<Mutex<Vec<SignedVoluntaryExit>>>,
     _runtime: Runtime,
 }
 
@@ -96,7 +96,7 @@ async fn serve(router: Router) -> String {
     format!("http://{address}")
 }
 
-fn beacon(lock: &Lock, exits: Arc<Mutex<Vec<SignedExit>>>) -> Router {
+fn beacon(lock: &Lock, exits: Arc<Mutex<Vec<SignedVoluntaryExit>>>) -> Router {
     let genesis = json!({ "data": {
         "genesis_time": "1742213400",
         "genesis_fork_version": lock.fork_version().to_string(),
@@ -133,7 +133,9 @@ fn beacon(lock: &Lock, exits: Arc<Mutex<Vec<SignedExit>>>) -> Router {
             json!({ "execution_optimistic": false, "finalized": true, "data": known.collect::<Vec<_>>() }),
         )
     };
-    let take = move |Json(exit): Json<SignedExit>| async move { exits.lock().unwrap().push(exit) };
+    let take = move |Json(exit): Json<SignedVoluntaryExit>| async move {
+        exits.lock().unwrap().push(exit)
+    };
     Router::new()
         .route("/eth/v1/beacon/genesis", get(|| async { Json(genesis) }))
         .route("/eth/v1/beacon/states/head/validators", post(validators))
@@ -209,7 +211,7 @@ fn a_validator_leaves_when_a_threshold_of_operators_want_it() {
 
     // One who has not signed may fetch and broadcast as well.
     world.succeed(2, &fetch);
-    let exit: SignedExit =
+    let exit: SignedVoluntaryExit =
         serde_json::from_slice(&fs::read(files.join(format!("exit-{key}.json"))).unwrap()).unwrap();
     assert_eq!(exit.message.validator_index.0, 101);
     let networks = Networks::public();
@@ -218,7 +220,7 @@ fn a_validator_leaves_when_a_threshold_of_operators_want_it() {
         .unwrap()
         .capella_fork_version
         .unwrap();
-    let root = exit.message.signing_root(capella, GENESIS);
+    let root = exit_signing_root(&exit.message, capella, GENESIS);
     let group = PublicKey::from_bytes(&world.lock.validators()[1].public_key.0).unwrap();
     assert!(verify(
         &group,

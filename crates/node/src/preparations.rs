@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use flotilla_beacon::client::ProposerPreparation;
-use flotilla_cluster::collect::registration::RegistrationJson;
 use flotilla_cluster::registration::Registration;
 use flotilla_cluster::registration::overrides::{OverridesError, effective, parse_overrides};
 use flotilla_cluster::{Address, Lock};
-use flotilla_types::{Epoch, PublicKeyBytes, Slot};
+use flotilla_types::{Epoch, PublicKeyBytes, SignedValidatorRegistration, Slot};
 use tracing::{info, warn};
 
 use crate::chores::Cluster;
@@ -203,11 +202,11 @@ async fn tell(cluster: &Cluster, plan: &Plan, epoch: Epoch) -> Result<(usize, us
         .prepare_proposers(&preparations)
         .await
         .map_err(|error| error.to_string())?;
-    let registrations: Vec<RegistrationJson> = active
+    let registrations: Vec<SignedValidatorRegistration> = active
         .iter()
         .filter(|_| cluster.builder_api)
         .filter_map(|validator| plan.registrations.get(&validator.pubkey))
-        .map(RegistrationJson::from)
+        .map(SignedValidatorRegistration::from)
         .collect();
     parts
         .beacon

@@ -4,9 +4,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use flotilla_cluster::Address;
-use flotilla_cluster::collect::registration::RegistrationJson;
-use flotilla_cluster::registration::Registration;
-use flotilla_types::ValidatorIndex;
+use flotilla_cluster::registration::{Registration, RegistrationMessage};
+use flotilla_types::{SignedValidatorRegistration, ValidatorIndex};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -48,16 +47,10 @@ pub(crate) async fn register(
     body: Bytes,
 ) -> Result<StatusCode, ApiError> {
     let fork_version = endpoint.simulator.chain().spec.forks.genesis_version();
-    for item in list::<RegistrationJson>(&body)? {
-        let registration = item.message.message().map(|message| Registration {
-            message,
+    for item in list::<SignedValidatorRegistration>(&body)? {
+        let registration = Registration {
+            message: RegistrationMessage::from(item.message),
             signature: item.signature,
-        });
-        let Some(registration) = registration else {
-            return Err(refuse(
-                &endpoint,
-                "a registration has no valid message".to_owned(),
-            ));
         };
         let key = registration.message.public_key;
         if endpoint.simulator.registry().index(&key).is_none() {

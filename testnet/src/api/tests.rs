@@ -258,8 +258,8 @@ async fn unknown_paths_say_so() {
 #[tokio::test]
 async fn fee_recipients_and_registrations_are_checked() {
     use flotilla_cluster::Address;
-    use flotilla_cluster::collect::registration::RegistrationJson;
     use flotilla_cluster::registration::RegistrationMessage;
+    use flotilla_types::SignedValidatorRegistration;
 
     let (simulator, server) = serve().await;
     let key = secret(1);
@@ -289,7 +289,7 @@ async fn fee_recipients_and_registrations_are_checked() {
     };
     let by = |signer: &SecretKey| {
         let signed = message.clone().sign(signer, ForkVersion([0x10, 0, 0, 7]));
-        json!([RegistrationJson::from(&signed)])
+        json!([SignedValidatorRegistration::from(&signed)])
     };
     assert_eq!(post(&server, register, by(&key)).await.0, 200);
     let (status, body) = post(&server, register, by(&secret(2))).await;

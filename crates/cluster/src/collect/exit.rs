@@ -2,8 +2,8 @@
 
 use flotilla_crypto::SecretKey;
 use flotilla_types::{
-    Domain, DomainType, Epoch, ForkVersion, PublicKeyBytes, Root, SignatureBytes, ValidatorIndex,
-    signing_root,
+    Domain, DomainType, Epoch, ForkVersion, PublicKeyBytes, Root, SignatureBytes,
+    SignedVoluntaryExit, ValidatorIndex, VoluntaryExit, signing_root,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,50 +14,50 @@ const MAX_EXITS: usize = 65_536;
 /// Exits wait for this epoch at the earliest unless another is asked for: long past on every network.
 pub const DEFAULT_EXIT_EPOCH: Epoch = Epoch(194_048);
 
-/// That a validator leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExitMessage {
-    /// The earliest epoch in which it may.
-    pub epoch: Epoch,
-    /// Who leaves.
-    pub validator_index: ValidatorIndex,
+/// The 32 bytes to sign on the chain with this Capella fork version and genesis.
+#[must_use]
+pub fn exit_signing_root(
+    exit: &VoluntaryExit,
+    capella: ForkVersion,
+    genesis_validators_root: Root,
+) -> [u8; 32] {
+    let domain = Domain::compute(DomainType::VOLUNTARY_EXIT, capella, genesis_validators_root);
+    signing_root(exit.tree_hash_root(), domain).0
 }
 
-impl ExitMessage {
-    fn root(&self) -> [u8; 32] {
-        let mut fields = Fields::new();
-        fields.number(self.epoch.0);
-        fields.number(self.validator_index.0);
-        fields.root()
-    }
-
-    /// The 32 bytes to sign on the chain with this Capella fork version and genesis.
-    #[must_use]
-    pub fn signing_root(&self, capella: ForkVersion, genesis_validators_root: Root) -> [u8; 32] {
-        let domain = Domain::compute(DomainType::VOLUNTARY_EXIT, capella, genesis_validators_root);
-        signing_root(Root(self.root()), domain).0
-    }
-
-    /// Signs with a whole key or with a share.
-    #[must_use]
-    pub fn sign(self, key: &SecretKey, capella: ForkVersion, genesis: Root) -> SignedExit {
-        let signature = key.sign(&self.signing_root(capella, genesis));
-        SignedExit {
-            message: self,
-            signature: SignatureBytes(signature.to_bytes()),
-        }
+/// Signs with a whole key or with a share.
+#[must_use]
+pub fn sign_exit(
+    message: VoluntaryExit,
+    key: &SecretKey,
+    capella: ForkVersion,
+    genesis_validators_root: Root,
+) -> SignedVoluntaryExit {
+    let signature = key.sign(&exit_signing_root(
+        &message,
+        capella,
+        genesis_validators_root,
+    ));
+    SignedVoluntaryExit {
+        message,
+        signature: SignatureBytes(signature.to_bytes()),
     }
 }
 
-/// A signed exit, in the JSON of the Beacon API. Files by Charon begin member names with capitals; both are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedExit {
-    /// What is signed.
-    #[serde(alias = "Message")]
-    pub message: ExitMessage,
-    /// The validator's signature, or a share's.
-    #[serde(alias = "Signature")]
-    pub signature: SignatureBytes,
+/// Reads a file with a signed exit. Charon begins the names of its members with capitals; both are read.
+///
+/// # Errors
+/// It is not JSON of that form.
+pub fn read_exit(bytes: &[u8]) -> Result<SignedVoluntaryExit, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(alias = "Message")]
+        message: VoluntaryExit,
+        #[serde(alias = "Signature")]
+        signature: SignatureBytes,
+    }
+    let File { message, signature } = serde_json::from_slice(bytes)?;
+    Ok(SignedVoluntaryExit { message, signature })
 }
 
 /// One validator's exit, signed with a share.
@@ -66,7 +66,7 @@ pub struct PartialExit {
     /// Group public key of the validator.
     pub public_key: PublicKeyBytes,
     /// The exit.
-    pub signed_exit_message: SignedExit,
+    pub signed_exit_message: SignedVoluntaryExit,
 }
 
 /// What an operator posts.
@@ -94,7 +94,7 @@ impl PartialExits {
             &self.partial_exits,
             |list, exit| {
                 let mut signed = Fields::new();
-                signed.chunk(exit.signed_exit_message.message.root());
+                signed.chunk(exit.signed_exit_message.message.tree_hash_root().0);
                 signed.raw(&exit.signed_exit_message.signature.0);
                 let mut item = Fields::new();
                 item.raw(&exit.public_key.0);
@@ -132,8 +132,8 @@ pub struct CollectedExit {
 impl CollectedExit {
     /// The exit that was signed.
     #[must_use]
-    pub fn message(&self) -> ExitMessage {
-        ExitMessage {
+    pub fn message(&self) -> VoluntaryExit {
+        VoluntaryExit {
             epoch: self.epoch,
             validator_index: self.validator_index,
         }

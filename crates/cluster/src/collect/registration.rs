@@ -1,68 +1,19 @@
 //! Builder registrations made after the lock: a new fee recipient or gas limit, agreed by signing it.
 
-use flotilla_types::{PublicKeyBytes, SignatureBytes};
+use flotilla_types::{
+    PublicKeyBytes, SignatureBytes, SignedValidatorRegistration, ValidatorRegistration,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::address::Address;
 use crate::registration::{Registration, RegistrationMessage};
 
-/// A registration's message as JSON: numbers are decimal texts, the address has its checksum.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageJson {
-    fee_recipient: String,
-    gas_limit: String,
-    timestamp: String,
-    pubkey: PublicKeyBytes,
-}
-
-impl From<&RegistrationMessage> for MessageJson {
-    fn from(message: &RegistrationMessage) -> Self {
-        Self {
-            fee_recipient: message.fee_recipient.to_string(),
-            gas_limit: message.gas_limit.to_string(),
-            timestamp: message.timestamp.to_string(),
-            pubkey: message.public_key,
-        }
-    }
-}
-
-impl MessageJson {
-    /// The message; `None` if an address or a number is none.
-    #[must_use]
-    pub fn message(&self) -> Option<RegistrationMessage> {
-        Some(RegistrationMessage {
-            fee_recipient: Address::parse(&self.fee_recipient).ok()?,
-            gas_limit: self.gas_limit.parse().ok()?,
-            timestamp: self.timestamp.parse().ok()?,
-            public_key: self.pubkey,
-        })
-    }
-}
-
-/// A registration as JSON, signed with a share or with the validator's key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegistrationJson {
-    /// What is signed.
-    pub message: MessageJson,
-    /// The signature.
-    pub signature: SignatureBytes,
-}
-
-impl From<&Registration> for RegistrationJson {
-    fn from(registration: &Registration) -> Self {
-        Self {
-            message: MessageJson::from(&registration.message),
-            signature: registration.signature,
-        }
-    }
-}
-
 /// What an operator posts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartialRegistrations {
     /// One per validator.
-    pub partial_registrations: Vec<RegistrationJson>,
+    pub partial_registrations: Vec<SignedValidatorRegistration>,
 }
 
 /// What is asked of the server.
@@ -92,7 +43,7 @@ pub struct ValidatorRegistrations {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrationGroup {
     /// What they signed.
-    pub message: MessageJson,
+    pub message: ValidatorRegistration,
     /// From shares, in any order.
     pub partial_signatures: Vec<SharePartial>,
     /// Whether the server counts a threshold; checked again here.
@@ -185,7 +136,7 @@ pub fn answer(
     let groups = || {
         remote
             .iter()
-            .filter_map(|group| Some((group.message.message()?, group.quorum)))
+            .map(|group| (RegistrationMessage::from(group.message), group.quorum))
     };
     let newest_quorum = groups()
         .filter(|(_, quorum)| *quorum)

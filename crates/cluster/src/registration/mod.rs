@@ -7,7 +7,10 @@ pub mod overrides;
 
 use flotilla_crypto::batch::Claim;
 use flotilla_crypto::{PublicKey, SecretKey, Signature};
-use flotilla_types::{DomainType, ForkVersion, PublicKeyBytes, SignatureBytes};
+use flotilla_types::{
+    DomainType, ExecutionAddress, ForkVersion, PublicKeyBytes, SignatureBytes,
+    SignedValidatorRegistration, ValidatorRegistration,
+};
 
 use crate::address::Address;
 use crate::hashing::Fields;
@@ -58,6 +61,33 @@ impl RegistrationMessage {
         Registration {
             message: self,
             signature: SignatureBytes(signature.to_bytes()),
+        }
+    }
+}
+
+impl From<ValidatorRegistration> for RegistrationMessage {
+    fn from(message: ValidatorRegistration) -> Self {
+        Self {
+            fee_recipient: Address(message.fee_recipient.0),
+            gas_limit: message.gas_limit,
+            timestamp: message.timestamp,
+            public_key: message.pubkey,
+        }
+    }
+}
+
+/// As the Beacon API and servers have it in JSON.
+impl From<&Registration> for SignedValidatorRegistration {
+    fn from(registration: &Registration) -> Self {
+        let message = &registration.message;
+        Self {
+            message: ValidatorRegistration {
+                fee_recipient: ExecutionAddress(message.fee_recipient.0),
+                gas_limit: message.gas_limit,
+                timestamp: message.timestamp,
+                pubkey: message.public_key,
+            },
+            signature: registration.signature,
         }
     }
 }

@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_types::{ForkVersion, PublicKeyBytes, SignatureBytes};
+use flotilla_types::{ForkVersion, PublicKeyBytes, SignatureBytes, SignedValidatorRegistration};
 use thiserror::Error;
 
 use super::{Registration, RegistrationMessage};
 use crate::address::Address;
-use crate::collect::registration::RegistrationJson;
 use crate::json::{Field, ParseError, parse};
 use crate::lock::Lock;
 
@@ -58,7 +57,7 @@ pub fn parse_overrides(
 pub fn to_json(registrations: &[Registration]) -> String {
     let mut sorted: Vec<&Registration> = registrations.iter().collect();
     sorted.sort_by_key(|registration| registration.message.public_key);
-    let entry = |registration: &&Registration| serde_json::json!({ "version": "v1", "v1": RegistrationJson::from(*registration) });
+    let entry = |registration: &&Registration| serde_json::json!({ "version": "v1", "v1": SignedValidatorRegistration::from(*registration) });
     serde_json::Value::from(sorted.iter().map(entry).collect::<Vec<_>>()).to_string()
 }
 

@@ -4,16 +4,21 @@ use std::path::{Path, PathBuf};
 
 use flotilla_cluster::collect::deposit::{CollectedDeposits, PartialDeposit, PartialDeposits};
 use flotilla_cluster::collect::exit::{
-    CollectedExit, ExitMessage, PartialExit, PartialExits, SignedExit, access_root,
+    CollectedExit, PartialExit, PartialExits, access_root, exit_signing_root, read_exit, sign_exit,
 };
 use flotilla_cluster::collect::registration::{
-    CollectedRegistrations, PartialRegistrations, RegistrationJson, RegistrationQuery,
+    CollectedRegistrations, PartialRegistrations, RegistrationQuery,
 };
 use flotilla_cluster::deposit::{Deposit, DepositMessage};
-use flotilla_cluster::registration::{Registration, overrides::parse_overrides};
+use flotilla_cluster::registration::{
+    Registration, RegistrationMessage, overrides::parse_overrides,
+};
 use flotilla_cluster::{Lock, Networks};
 use flotilla_crypto::{IdentityKey, SecretKey};
-use flotilla_types::{ForkVersion, PublicKeyBytes, Root, SignatureBytes};
+use flotilla_types::{
+    ForkVersion, PublicKeyBytes, Root, SignatureBytes, SignedValidatorRegistration,
+    SignedVoluntaryExit,
+};
 use serde_json::{Value, json};
 
 use super::folder::{files, folder, json as read_json, name, read};
@@ -91,7 +96,8 @@ fn vectors_exits_are_signed_as_they_were() {
         let recorded: PartialExits = serde_json::from_value(request["request"].clone()).unwrap();
         let exits = recorded.partial_exits.iter().map(|exit| PartialExit {
             public_key: exit.public_key,
-            signed_exit_message: exit.signed_exit_message.message.sign(
+            signed_exit_message: sign_exit(
+                exit.signed_exit_message.message,
                 &traffic.share(&exit.public_key, recorded.share_idx),
                 traffic.capella,
                 genesis,
@@ -121,16 +127,16 @@ fn vectors_collected_exits_combine_to_the_file() {
         let path = request["path"].as_str().unwrap();
         let validator: PublicKeyBytes = path.rsplit('/').next().unwrap().parse().unwrap();
         let collected: CollectedExit = serde_json::from_value(request["response"].clone()).unwrap();
-        let message: ExitMessage = collected.message();
-        let root = message.signing_root(traffic.capella, genesis);
+        let message = collected.message();
+        let root = exit_signing_root(&message, traffic.capella, genesis);
         let signature = traffic
             .lock
             .threshold_signature(&validator, &root, &collected.partials())
             .unwrap();
         let file = traffic.folder.join(format!("exit-{validator}.json"));
         // That program begins the file's member names with capitals, and reads either.
-        let recorded: SignedExit = serde_json::from_slice(&read(&file)).unwrap();
-        assert_eq!(SignedExit { message, signature }, recorded);
+        let recorded = read_exit(&read(&file)).unwrap();
+        assert_eq!(SignedVoluntaryExit { message, signature }, recorded);
         let share = 1;
         let lock_hash = traffic.lock.lock_hash().try_into().unwrap();
         let signature = traffic
@@ -213,9 +219,9 @@ fn vectors_registrations_are_signed_and_combined_as_they_were() {
         let recorded: PartialRegistrations =
             serde_json::from_value(request["request"].clone()).unwrap();
         let ours = recorded.partial_registrations.iter().map(|entry| {
-            let message = entry.message.message().unwrap();
+            let message = RegistrationMessage::from(entry.message);
             let key = traffic.share(&message.public_key, share);
-            RegistrationJson::from(&message.sign(&key, fork))
+            SignedValidatorRegistration::from(&message.sign(&key, fork))
         });
         let ours = PartialRegistrations {
             partial_registrations: ours.collect(),
@@ -237,7 +243,7 @@ fn vectors_registrations_are_signed_and_combined_as_they_were() {
                 .iter()
                 .filter(|group| group.quorum)
             {
-                let message = group.message.message().unwrap();
+                let message = RegistrationMessage::from(group.message);
                 let root = message.signing_root(fork);
                 let signature = traffic
                     .lock
