@@ -8,6 +8,31 @@ use std::ffi::OsString;
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command};
 
+/// Commands that Charon does not have: its variables are not meant for them.
+const OUR_COMMANDS: [&str; 7] = [
+    "testnet",
+    "bench",
+    "cluster",
+    "slashing-protection",
+    "pause",
+    "resume",
+    "version",
+];
+
+/// Flags that Charon's commands do not have, though ours of the same name do. Another program's variable that happens to be called
+/// like one of them must not decide who signs.
+const OUR_FLAGS: [&str; 9] = [
+    "signer",
+    "change-signer",
+    "p2p-peer",
+    "password-file",
+    "private-key-password-file",
+    "encrypt",
+    "slashing-protection",
+    "without-slashing-protection",
+    "json",
+];
+
 /// Adds to `arguments` what the environment says about flags that the command line leaves out; returns warnings as well.
 pub fn complete(
     command: &Command,
@@ -17,6 +42,10 @@ pub fn complete(
     let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let mut warnings = Vec::new();
     let mut found = Vec::new();
+    let is_ours = arguments
+        .get(1)
+        .and_then(|word| word.to_str())
+        .is_some_and(|word| OUR_COMMANDS.contains(&word));
     for argument in chosen(command, &arguments).get_arguments() {
         let Some(flag) = argument.get_long() else {
             continue;
@@ -26,7 +55,10 @@ pub fn complete(
         }
         let name = flag.to_uppercase().replace('-', "_");
         let (ours, theirs) = (format!("FLOTILLA_{name}"), format!("CHARON_{name}"));
-        let value = match (variable(&ours), variable(&theirs)) {
+        let of_the_field = (!is_ours && !OUR_FLAGS.contains(&flag))
+            .then(|| variable(&theirs))
+            .flatten();
+        let value = match (variable(&ours), of_the_field) {
             (Some(value), Some(_)) => {
                 warnings.push(format!("{ours} and {theirs} are both set; {ours} counts"));
                 Some(value)
@@ -89,13 +121,15 @@ mod tests {
     fn command() -> Command {
         let run = Command::new("run")
             .arg(Arg::new("data-dir").long("data-dir"))
+            .arg(Arg::new("signer").long("signer"))
             .arg(Arg::new("threshold").long("threshold").short('t'))
             .arg(
                 Arg::new("no-verify")
                     .long("no-verify")
                     .action(ArgAction::SetTrue),
             );
-        Command::new("flotilla").subcommand(run)
+        let pause = Command::new("pause").arg(Arg::new("data-dir").long("data-dir"));
+        Command::new("flotilla").subcommand(run).subcommand(pause)
     }
 
     fn completed(arguments: &[&str], variables: &[(&str, &str)]) -> (Vec<String>, usize) {
@@ -143,6 +177,17 @@ mod tests {
             completed(&["flotilla", "run"], &[("CHARON_DATA_DIR", "theirs")]);
         assert_eq!(arguments[2], "--data-dir=theirs");
         assert_eq!(warnings, 0);
+    }
+
+    #[test]
+    fn variables_of_the_field_do_not_reach_what_it_does_not_have() {
+        let variables = [("CHARON_SIGNER", "builtin"), ("CHARON_DATA_DIR", "theirs")];
+        let (arguments, _) = completed(&["flotilla", "run"], &variables);
+        assert_eq!(arguments, ["flotilla", "run", "--data-dir=theirs"]);
+        let (arguments, _) = completed(&["flotilla", "pause"], &variables);
+        assert_eq!(arguments, ["flotilla", "pause"]);
+        let (arguments, _) = completed(&["flotilla", "pause"], &[("FLOTILLA_DATA_DIR", "ours")]);
+        assert_eq!(arguments, ["flotilla", "pause", "--data-dir=ours"]);
     }
 
     #[test]

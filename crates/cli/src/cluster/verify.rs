@@ -152,6 +152,7 @@ impl Report {
             folder,
             &Inspection {
                 verify: verification.options(),
+                known: self.locks.first().map(|(_, lock)| lock),
                 identity_password: &password,
                 passwords: &match &arguments.password_file {
                     Some(file) => Passwords::File(file.clone()),
