@@ -143,6 +143,16 @@ fn a_missing_lock_and_a_validator_client_are_refused_in_one_sentence() {
     let client = flotilla(&common);
     assert_eq!(client.status.code(), Some(1));
     assert!(text(&client).contains("--signer builtin"));
+    let nowhere = folder.path().join("nowhere");
+    let mut elsewhere = [common.as_slice(), &["--signer", "builtin"]].concat();
+    elsewhere[2] = path(&nowhere);
+    let absent = flotilla(&elsewhere);
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(
+        text(&absent).contains("nowhere does not exist; name the folder"),
+        "{}",
+        text(&absent)
+    );
     let empty = flotilla(&[common.as_slice(), &["--signer", "builtin"]].concat());
     assert_eq!(empty.status.code(), Some(1));
     assert!(

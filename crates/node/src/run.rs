@@ -344,6 +344,14 @@ async fn open_folder(
     telemetry: &Telemetry,
     started: Timestamp,
 ) -> Result<Opened, StartError> {
+    if !cluster.paths.data.is_dir() {
+        let hint = "name the folder with your cluster-lock.json with --data-dir, or make a cluster with `create cluster` or `dkg`";
+        return Err(FolderError::Missing {
+            path: cluster.paths.data.clone(),
+            hint,
+        }
+        .into());
+    }
     let guard = FolderLock::acquire(&cluster.paths.data)?;
     let networks = match &config.custom_network {
         Some(network) => Networks::public().with_custom(network.clone()),
