@@ -208,11 +208,11 @@ async fn tell(cluster: &Cluster, plan: &Plan, epoch: Epoch) -> Result<(usize, us
         .filter_map(|validator| plan.registrations.get(&validator.pubkey))
         .map(SignedValidatorRegistration::from)
         .collect();
-    parts
-        .beacon
-        .register_validators(&registrations)
-        .await
-        .map_err(|error| error.to_string())?;
+    if !registrations.is_empty() {
+        let result = parts.beacon.register_validators(&registrations).await;
+        parts.telemetry.registrations(result.is_ok());
+        result.map_err(|error| error.to_string())?;
+    }
     Ok((preparations.len(), registrations.len()))
 }
 

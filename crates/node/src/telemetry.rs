@@ -499,6 +499,18 @@ impl ClusterTelemetry {
         }
     }
 
+    /// Builder registrations were handed to the beacon node.
+    pub fn registrations(&self, taken: bool) {
+        let labels = self.labels([]);
+        self.metrics.registrations.get_or_create(&labels).inc();
+        if !taken {
+            self.metrics
+                .registration_errors
+                .get_or_create(&labels)
+                .inc();
+        }
+    }
+
     /// How many peers the beacon node has.
     pub fn beacon_peers(&self, peers: u64) {
         self.metrics

@@ -142,6 +142,8 @@ metrics! {
     sse_head_delay: Histograms histogram("app_beacon_node_sse_head_delay", "Seconds from the slot's start to its head event", HEAD);
     beacon_latency: Histograms histogram("flotilla_beacon_node_latency_seconds", "Duration of requests to each beacon node", AGREEMENT);
     beacon_errors: Counters counter("flotilla_beacon_node_errors", "Failed requests to each beacon node");
+    registrations: Counters counter("core_scheduler_submit_registration", "Handovers of builder registrations to the beacon node");
+    registration_errors: Counters counter("core_scheduler_submit_registration_errors", "Those that no beacon node took");
     eth2_requests: Counters counter("app_eth2_requests", "Requests to the beacon node");
     eth2_errors: Counters counter("app_eth2_errors", "Failed requests to the beacon node");
     eth2_latency: Histograms histogram("app_eth2_latency_seconds", "Duration of requests to the beacon node", AGREEMENT);
