@@ -3,6 +3,7 @@
 use std::fmt;
 
 use flotilla_crypto::IdentityPublicKey;
+use flotilla_types::ExecutionAddress;
 use sha3::{Digest, Keccak256};
 use thiserror::Error;
 
@@ -78,22 +79,7 @@ impl Address {
 impl fmt::Display for Address {
     /// `0x` and the digits in EIP-55 case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = hex::encode(self.0);
-        let hash = keccak(digits.as_bytes());
-        f.write_str("0x")?;
-        for (index, digit) in digits.chars().enumerate() {
-            let nibble = hash[index / 2] >> (if index % 2 == 0 { 4 } else { 0 }) & 0x0f;
-            write!(
-                f,
-                "{}",
-                if nibble >= 8 {
-                    digit.to_ascii_uppercase()
-                } else {
-                    digit
-                }
-            )?;
-        }
-        Ok(())
+        ExecutionAddress(self.0).fmt(f)
     }
 }
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::json::prefixed_hex;
 use crate::lock::{DistributedValidator, Lock};
+use crate::matching::{MatchError, share_places};
 
 /// Folders that do not give the keys.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -31,6 +32,9 @@ pub enum CombineError {
         /// Lock hash of this folder.
         found: String,
     },
+    /// The lock does not say whose share is whose.
+    #[error(transparent)]
+    Lock(#[from] MatchError),
     /// Too few shares of a validator.
     #[error(
         "validator {validator} has {found} of the {threshold} shares it needs; missing are the shares {missing}"
@@ -100,7 +104,7 @@ pub fn check_same_cluster(locks: &[Lock]) -> Result<(), CombineError> {
 /// # Errors
 /// A secret that is no share of the cluster, too few shares of a validator, or a wrong result.
 pub fn secrets(lock: &Lock, folders: &[Vec<SecretKey>]) -> Result<Vec<SecretKey>, CombineError> {
-    let places = places(lock);
+    let places = share_places(lock)?;
     let mut found: BTreeMap<usize, BTreeMap<ShareIndex, &SecretKey>> = BTreeMap::new();
     for (folder, keys) in folders.iter().enumerate() {
         for (position, key) in keys.iter().enumerate() {
@@ -116,19 +120,6 @@ pub fn secrets(lock: &Lock, folders: &[Vec<SecretKey>]) -> Result<Vec<SecretKey>
     let none = BTreeMap::new();
     (0..=*last)
         .map(|index| secret(lock, index, found.get(&index).unwrap_or(&none)))
-        .collect()
-}
-
-/// Which validator and share each public share is.
-fn places(lock: &Lock) -> BTreeMap<PublicKeyBytes, (usize, ShareIndex)> {
-    let validators = lock.validators.iter().enumerate();
-    validators
-        .flat_map(|(index, validator)| {
-            let shares = validator.public_shares.iter().zip(1..);
-            shares.filter_map(move |(public, number)| {
-                Some((*public, (index, ShareIndex::new(number)?)))
-            })
-        })
         .collect()
 }
 

@@ -78,7 +78,7 @@ pub use json::{MAX_FILE_BYTES, ParseError};
 pub use key_guard::{KeyGuard, KeyInUse, RENEWAL_PERIOD};
 pub use keystore::{Cost, CostError, DecryptError, Keystore};
 pub use lock::{DistributedValidator, Lock, LockedDeposit, LockedRegistration};
-pub use matching::{MatchError, match_shares};
+pub use matching::{MatchError, match_shares, share_places};
 pub use network::{Network, Networks, UnknownNetwork};
 pub use peer::{Peer, PeerError, PeerId, peers};
 pub use rfc3339::definition_timestamp;

@@ -93,7 +93,12 @@ pub fn match_shares(
 }
 
 /// Validator index and share of every public share.
-fn share_places(lock: &Lock) -> Result<BTreeMap<PublicKeyBytes, (usize, ShareIndex)>, MatchError> {
+///
+/// # Errors
+/// [`MatchError::AmbiguousLock`].
+pub fn share_places(
+    lock: &Lock,
+) -> Result<BTreeMap<PublicKeyBytes, (usize, ShareIndex)>, MatchError> {
     let mut places = BTreeMap::new();
     for (validator, entry) in lock.validators.iter().enumerate() {
         for (share, index) in entry

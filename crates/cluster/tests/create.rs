@@ -111,6 +111,7 @@ fn existing_keys_become_the_validators_in_their_order() {
 
 #[test]
 fn impossible_requests_are_named() {
+    let networks = Networks::public();
     assert_eq!(
         refused(|request| request.existing_keys = Some(vec![key(1)])),
         CreateError::KeyCount {
@@ -132,6 +133,18 @@ fn impossible_requests_are_named() {
     assert!(matches!(
         refused(|request| request.definition.fork_version.0 = [1; 4]),
         CreateError::Network { .. }
+    ));
+    let mainnet = networks.by_name("mainnet").unwrap();
+    let insecure = cluster(
+        Request {
+            keystore_cost: Cost::INSECURE,
+            ..Request::new(definition(Version::V1_11, 2), mainnet)
+        },
+        &mut rng(),
+    );
+    assert!(matches!(
+        insecure.unwrap_err(),
+        CreateError::InsecureKeys { .. }
     ));
     for threshold in [0, 1, 5, u64::MAX] {
         let error = refused(|request| request.definition.threshold = threshold);
@@ -163,37 +176,25 @@ fn impossible_requests_are_named() {
 #[test]
 fn definitions_from_files_are_checked_before_money_follows_them() {
     let networks = Networks::public();
-    let check = |change: fn(&mut Definition), network: &str, cost| {
+    let check = |change: fn(&mut Definition), network: &str| {
         let mut definition = definition(Version::V1_11, 2);
         change(&mut definition);
-        check_definition(&definition, networks.by_name(network).unwrap(), cost)
+        check_definition(&definition, networks.by_name(network).unwrap())
     };
-    assert_eq!(check(|_| {}, "hoodi", Cost::INSECURE), Ok(()));
-    assert!(matches!(
-        check(|_| {}, "mainnet", Cost::INSECURE),
-        Err(CreateError::InsecureKeys { .. })
-    ));
-    assert_eq!(check(|_| {}, "mainnet", Cost::FULL), Ok(()));
+    assert_eq!(check(|_| {}, "hoodi"), Ok(()));
+    assert_eq!(check(|_| {}, "mainnet"), Ok(()));
     assert_eq!(
-        check(|definition| definition.name.clear(), "hoodi", Cost::FULL),
+        check(|definition| definition.name.clear(), "hoodi"),
         Err(CreateError::NoName)
     );
     assert!(
         check(
             |definition| definition.consensus_protocol.push('x'),
-            "hoodi",
-            Cost::FULL
+            "hoodi"
         )
         .is_err()
     );
-    assert!(
-        check(
-            |definition| definition.num_validators = 0,
-            "hoodi",
-            Cost::FULL
-        )
-        .is_err()
-    );
+    assert!(check(|definition| definition.num_validators = 0, "hoodi").is_err());
 }
 
 #[test]

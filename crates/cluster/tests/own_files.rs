@@ -181,7 +181,7 @@ fn every_example_definition_verifies_and_makes_a_cluster() {
         let loaded = Definition::load(&std::fs::read(&path).unwrap(), &options).unwrap();
         assert_eq!(loaded.findings, [], "{name}");
         let network = networks.by_fork_version(loaded.file.fork_version).unwrap();
-        check_definition(&loaded.file, network, Cost::INSECURE).unwrap();
+        check_definition(&loaded.file, network).unwrap();
         let request = Request {
             keystore_cost: Cost::INSECURE,
             ..Request::new(loaded.file, network)

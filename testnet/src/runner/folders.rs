@@ -14,6 +14,7 @@ use flotilla_cluster::{
     ParseError, ValidatorAddresses, Version,
 };
 use flotilla_types::{ForkVersion, PublicKeyBytes, Root};
+use serde::Deserialize;
 
 use super::launch::CHAIN_ID;
 use crate::options::Options;
@@ -63,10 +64,12 @@ pub enum FolderError {
         error: ParseError,
     },
     /// The history beside the keys cannot be read.
-    #[error("{path}: expected an EIP-3076 file with metadata.genesis_validators_root")]
+    #[error("{path} is no EIP-3076 file: {error}")]
     History {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        error: serde_json::Error,
     },
     /// The choices for a new cluster do not go together.
     #[error(transparent)]
@@ -291,15 +294,20 @@ fn copy_cluster(source: &Path, dir: &Path) -> Result<Cluster, FolderError> {
 
 /// The chain that a slashing history (EIP-3076) is of: a node imports no other.
 fn chain_of(path: &Path) -> Result<Root, FolderError> {
+    #[derive(Deserialize)]
+    struct History {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        genesis_validators_root: Root,
+    }
     let bytes = fs::read(path).map_err(at(path))?;
-    serde_json::from_slice::<serde_json::Value>(&bytes)
-        .ok()
-        .and_then(|file| {
-            let root = file.get("metadata")?.get("genesis_validators_root")?;
-            root.as_str()?.parse().ok()
-        })
-        .ok_or_else(|| FolderError::History {
+    serde_json::from_slice(&bytes)
+        .map(|History { metadata }| metadata.genesis_validators_root)
+        .map_err(|error| FolderError::History {
             path: path.to_owned(),
+            error,
         })
 }
 

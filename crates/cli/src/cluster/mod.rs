@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use flotilla_cluster::{Definition, Lock, ParseError};
 use flotilla_node::folder::{self, Paths};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::run::default_data_dir;
 
@@ -17,10 +19,15 @@ enum ClusterFile {
 }
 
 impl ClusterFile {
-    /// Tells a lock from a definition by its first member.
+    /// Tells a lock from a definition by the member that only a lock has. Nothing is built in memory for that: what the file holds
+    /// is bounded by the parsers of either.
     fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        let is_lock = serde_json::from_slice::<serde_json::Value>(bytes)
-            .is_ok_and(|value| value.get("cluster_definition").is_some());
+        #[derive(Deserialize)]
+        struct Probe {
+            cluster_definition: Option<IgnoredAny>,
+        }
+        let is_lock = serde_json::from_slice::<Probe>(bytes)
+            .is_ok_and(|probe| probe.cluster_definition.is_some());
         match is_lock {
             true => Lock::parse(bytes).map(|lock| Self::Lock(Box::new(lock))),
             false => {

@@ -175,7 +175,7 @@ impl Arguments {
             .by_fork_version(definition.fork_version)
             .with_context(|| file.to_owned())?
             .clone();
-        check_definition(&definition, &network, self.cost()).with_context(|| file.to_owned())?;
+        check_definition(&definition, &network).with_context(|| file.to_owned())?;
         let keys = self.existing.keys(addresses_differ(&definition))?;
         Ok((definition, network, keys))
     }
@@ -189,11 +189,6 @@ impl Arguments {
             "--nodes is needed: how many nodes the cluster has, at least 3 (or --definition-file)"
         );
         let network = self.terms.network()?;
-        ensure!(
-            !(self.insecure_keys && network.has_real_money()),
-            "--insecure-keys is not for {}, where deposits are real money",
-            network.name
-        );
         let several = self.terms.fee_recipient_addresses.len() > 1
             || self.terms.withdrawal_addresses.len() > 1;
         let keys = self.existing.keys(several)?;

@@ -1,9 +1,9 @@
 //! What `create cluster` and `create dkg` ask alike: the terms of a cluster.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use flotilla_cluster::{
-    Address, Creator, Definition, Network, NewDefinition, Operator, ValidatorAddresses, Version,
-    definition_timestamp,
+    Address, Creator, Definition, Network, Networks, NewDefinition, Operator, ValidatorAddresses,
+    Version, definition_timestamp,
 };
 use rand::CryptoRng;
 
@@ -72,9 +72,7 @@ impl Terms {
     pub fn network(&self) -> anyhow::Result<Network> {
         Ok(match self.custom.network()? {
             Some(network) => network,
-            None => self
-                .custom
-                .networks()?
+            None => Networks::public()
                 .by_name(&self.network)
                 .context("--network")?
                 .clone(),
@@ -103,7 +101,7 @@ impl Terms {
             operators,
             creator,
             threshold: Some(self.threshold).filter(|threshold| *threshold != 0),
-            validators: self.addresses(validators, &network)?,
+            validators: self.addresses(validators)?,
             timestamp: definition_timestamp(now()),
             network: &network,
             dkg_algorithm: algorithm.to_owned(),
@@ -117,6 +115,10 @@ impl Terms {
             compounding: self.compounding,
         }
         .build(rng)?;
+        // Money goes there for good: the EIP-55 checksum is what notices a slip.
+        definition
+            .check_withdrawal_addresses(&network)
+            .context("--withdrawal-addresses")?;
         let usual = flotilla_cluster::default_threshold(definition.operators.len());
         if definition.threshold != usual as u64 {
             warn(&format!(
@@ -128,11 +130,7 @@ impl Terms {
         Ok(definition)
     }
 
-    fn addresses(
-        &self,
-        validators: usize,
-        network: &Network,
-    ) -> anyhow::Result<Vec<ValidatorAddresses>> {
+    fn addresses(&self, validators: usize) -> anyhow::Result<Vec<ValidatorAddresses>> {
         let fees = each(
             "fee-recipient-addresses",
             &self.fee_recipient_addresses,
@@ -145,9 +143,6 @@ impl Terms {
         )?;
         for address in &fees {
             Address::parse(address).context("--fee-recipient-addresses")?;
-        }
-        for address in &withdrawals {
-            check_withdrawal(address, network).context("--withdrawal-addresses")?;
         }
         let pair = |(fee_recipient, withdrawal)| ValidatorAddresses {
             fee_recipient,
@@ -167,15 +162,4 @@ fn each(name: &str, list: &[String], validators: usize) -> anyhow::Result<Vec<St
             list.len()
         ),
     }
-}
-
-/// Money goes there for good: the EIP-55 checksum is what notices a slip.
-fn check_withdrawal(text: &str, network: &Network) -> anyhow::Result<()> {
-    let address = Address::from_checksummed(text)?;
-    ensure!(
-        !(address.is_zero() && network.has_real_money()),
-        "the zero address on {}: what is deposited would be lost",
-        network.name
-    );
-    Ok(())
 }

@@ -10,8 +10,8 @@ pub mod registration;
 
 use std::collections::BTreeMap;
 
-use flotilla_crypto::combine::{Combined, Request, combine_all, verify_partials};
-use flotilla_crypto::{PublicKey, ShareIndex};
+use flotilla_crypto::combine::{Combined, Request, combine_all};
+use flotilla_crypto::{PublicKey, ShareIndex, Signature, verify};
 use flotilla_types::{PublicKeyBytes, SignatureBytes};
 use thiserror::Error;
 
@@ -123,16 +123,16 @@ impl Lock {
     }
 }
 
-/// Whose share this is a signature of.
+/// Whose share this is a signature of: the few shares of a cluster are tried in turn.
 fn signer(
     share_keys: &[PublicKey],
     message: &[u8; 32],
     signature: &SignatureBytes,
 ) -> Option<ShareIndex> {
-    let claims: Vec<_> = share_keys.iter().map(|key| (key, signature.0)).collect();
-    // One of them at most is true, so a batch would fail; the few shares of a cluster are tried in turn.
-    claims
-        .chunks(1)
-        .position(|claim| verify_partials(message, claim) == [true])
+    let signature = Signature::from_bytes(&signature.0).ok()?;
+    let signed = |key: &PublicKey| verify(key, message, &signature);
+    share_keys
+        .iter()
+        .position(signed)
         .map(ShareIndex::from_peer)
 }

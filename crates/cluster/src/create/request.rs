@@ -138,18 +138,9 @@ impl From<HashError> for CreateError {
 ///
 /// # Errors
 /// What a careful person would not go on with.
-pub fn check_definition(
-    definition: &Definition,
-    network: &Network,
-    cost: Cost,
-) -> Result<(), CreateError> {
+pub fn check_definition(definition: &Definition, network: &Network) -> Result<(), CreateError> {
     if definition.num_validators == 0 {
         return Err(NewDefinitionError::NoValidators.into());
-    }
-    if cost == Cost::INSECURE && network.has_real_money() {
-        return Err(CreateError::InsecureKeys {
-            network: network.name.clone(),
-        });
     }
     if definition.name.is_empty() {
         return Err(CreateError::NoName);
@@ -162,6 +153,11 @@ pub fn check_definition(
 /// Checks everything that can be checked before a key is made.
 pub(super) fn check(request: &Request<'_>) -> Result<(), CreateError> {
     let definition = &request.definition;
+    if request.keystore_cost == Cost::INSECURE && request.network.has_real_money() {
+        return Err(CreateError::InsecureKeys {
+            network: request.network.name.clone(),
+        });
+    }
     let operators = definition.operators.len();
     if operators < MIN_OPERATORS {
         return Err(NewDefinitionError::TooFewOperators { found: operators }.into());

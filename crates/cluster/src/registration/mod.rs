@@ -13,7 +13,6 @@ use flotilla_types::{
 };
 
 use crate::address::Address;
-use crate::hashing::Fields;
 use crate::signing::genesis_signing_root;
 
 /// Gas limit for clusters whose definition has none (before v1.10).
@@ -36,12 +35,7 @@ impl RegistrationMessage {
     /// SSZ root of the message.
     #[must_use]
     pub fn root(&self) -> [u8; 32] {
-        let mut fields = Fields::new();
-        fields.raw(&self.fee_recipient.0);
-        fields.number(self.gas_limit);
-        fields.number(self.timestamp);
-        fields.raw(&self.public_key.0);
-        fields.root()
+        ValidatorRegistration::from(self).tree_hash_root().0
     }
 
     /// The 32 bytes to sign on the network with this genesis fork version.
@@ -76,17 +70,22 @@ impl From<ValidatorRegistration> for RegistrationMessage {
     }
 }
 
+impl From<&RegistrationMessage> for ValidatorRegistration {
+    fn from(message: &RegistrationMessage) -> Self {
+        Self {
+            fee_recipient: ExecutionAddress(message.fee_recipient.0),
+            gas_limit: message.gas_limit,
+            timestamp: message.timestamp,
+            pubkey: message.public_key,
+        }
+    }
+}
+
 /// As the Beacon API and servers have it in JSON.
 impl From<&Registration> for SignedValidatorRegistration {
     fn from(registration: &Registration) -> Self {
-        let message = &registration.message;
         Self {
-            message: ValidatorRegistration {
-                fee_recipient: ExecutionAddress(message.fee_recipient.0),
-                gas_limit: message.gas_limit,
-                timestamp: message.timestamp,
-                pubkey: message.public_key,
-            },
+            message: ValidatorRegistration::from(&registration.message),
             signature: registration.signature,
         }
     }

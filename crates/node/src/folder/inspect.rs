@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flotilla_cluster::deposit::file::parse_file;
-use flotilla_cluster::{Definition, Lock, Severity, VerifyOptions};
+use flotilla_cluster::{Definition, Lock, Severity, VerifyOptions, share_places};
 use flotilla_crypto::ShareIndex;
+use flotilla_types::PublicKeyBytes;
 
 use super::{
     FolderError, IdentityPassword, Passwords, Paths, Progress, encrypted_identity_path, files,
@@ -269,10 +270,16 @@ impl Inspected {
                 self.warn_if_readable(path);
             }
         }
-        let Some(lock) = self.lock.take() else { return };
+        let Some(lock) = &self.lock else { return };
+        let total = lock.validators().len();
+        let places = match share_places(lock) {
+            Ok(places) => places,
+            Err(error) => return self.error(&paths.lock, error),
+        };
         let (mut of_me, mut of_others) = (BTreeSet::new(), 0);
         for (path, secret) in &opened.secrets {
-            match place(&lock, &secret.public_key().to_bytes()) {
+            let public_key = PublicKeyBytes(secret.public_key().to_bytes());
+            match places.get(&public_key).copied() {
                 None => self.error(path, "is no share of any validator in the lock"),
                 Some((validator, share)) if me.is_some_and(|me| me != share) => {
                     of_others += 1;
@@ -296,7 +303,6 @@ impl Inspected {
             }
         }
         self.shares = of_me.len();
-        let total = lock.validators().len();
         if of_me.len() < total && of_others == 0 {
             let missing = total - of_me.len();
             self.warning(
@@ -306,7 +312,6 @@ impl Inspected {
                 ),
             );
         }
-        self.lock = Some(lock);
     }
 }
 
@@ -317,20 +322,6 @@ fn is_in_lock(lock: &Lock, deposit: &flotilla_cluster::deposit::Deposit) -> bool
         .flat_map(|validator| &validator.deposits)
         .filter_map(flotilla_cluster::LockedDeposit::to_deposit)
         .any(|locked| locked.message == deposit.message)
-}
-
-/// Which share of which validator a public key is.
-fn place(lock: &Lock, public_key: &[u8; 48]) -> Option<(usize, ShareIndex)> {
-    lock.validators()
-        .iter()
-        .enumerate()
-        .find_map(|(validator, entry)| {
-            let position = entry
-                .public_shares
-                .iter()
-                .position(|share| share.0 == *public_key)?;
-            Some((validator, ShareIndex::new(position as u64 + 1)?))
-        })
 }
 
 /// The error's text; the file is named beside it already.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use flotilla_cluster::keystore::folder::{FolderError as NameError, in_sequence, is_keystore_name};
 use flotilla_cluster::{DecryptError, Keystore, ParseError};
 use flotilla_crypto::SecretKey;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use super::parallel::{self, Progress};
@@ -226,9 +228,13 @@ pub fn open_recursively(
     parallel::for_each(&keystores, memory, decrypt, progress)
 }
 
+/// Builds nothing in memory: the file may be anybody's.
 fn claims_to_be_keystore(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Value>(bytes)
-        .is_ok_and(|value| value.get("crypto").is_some())
+    #[derive(Deserialize)]
+    struct Probe {
+        crypto: Option<IgnoredAny>,
+    }
+    serde_json::from_slice::<Probe>(bytes).is_ok_and(|probe| probe.crypto.is_some())
 }
 
 /// Collects files, following no links to folders.
