@@ -9,11 +9,11 @@ use flotilla_cluster::collect::registration::{
     CollectedRegistrations, PartialRegistrations, RegistrationQuery,
 };
 use flotilla_types::PublicKeyBytes;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::http::{Address, RemoteError, client, exchange, successful};
+use super::http::{Address, RemoteError, accepted, client, exchange, not_understood, successful};
 
 /// Largest answer read.
 const LIMIT_BYTES: usize = 64 << 20;
@@ -64,7 +64,7 @@ impl Collector {
         authorization: &[u8],
     ) -> Result<Option<CollectedExit>, RemoteError> {
         let path = format!("/exp/exit/{}/{share}/{validator}", self.lock_hash);
-        self.ask(Method::GET, &path, Some(authorization)).await
+        self.ask(&path, Some(authorization)).await
     }
 
     /// Deletes this share's exit of a validator; `false` if there is none.
@@ -111,7 +111,7 @@ impl Collector {
         validator: &PublicKeyBytes,
     ) -> Result<Option<CollectedDeposits>, RemoteError> {
         let path = format!("/deposit_data/{}/{validator}", self.lock_hash);
-        self.ask(Method::GET, &path, None).await
+        self.ask(&path, None).await
     }
 
     /// Posts builder registrations signed with a share.
@@ -154,20 +154,19 @@ impl Collector {
     async fn post(&self, path: &str, body: &impl Serialize) -> Result<Vec<u8>, RemoteError> {
         let address = self.address.replaced(path);
         let request = self.client.post(address.url().clone()).json(body);
-        match exchange(&address, request, LIMIT_BYTES, self.timeout).await? {
-            (StatusCode::CONFLICT, body) => Ok(body),
-            answer => successful(&address, answer),
-        }
+        accepted(
+            &address,
+            exchange(&address, request, LIMIT_BYTES, self.timeout).await?,
+        )
     }
 
     async fn ask<T: DeserializeOwned>(
         &self,
-        method: Method,
         path: &str,
         authorization: Option<&[u8]>,
     ) -> Result<Option<T>, RemoteError> {
         let address = self.address.replaced(path);
-        let mut request = self.client.request(method, address.url().clone());
+        let mut request = self.client.get(address.url().clone());
         if let Some(authorization) = authorization {
             request = request.bearer_auth(format!("0x{}", hex::encode(authorization)));
         }
@@ -179,8 +178,5 @@ impl Collector {
 }
 
 fn understood<T: DeserializeOwned>(address: &Address, body: &[u8]) -> Result<T, RemoteError> {
-    serde_json::from_slice(body).map_err(|error| RemoteError::Answer {
-        address: address.label(),
-        reason: error.to_string(),
-    })
+    serde_json::from_slice(body).map_err(|error| not_understood(address, &error))
 }

@@ -9,7 +9,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::http::{Address, RemoteError, client, exchange, successful};
+use super::http::{Address, RemoteError, client, exchange, not_understood, successful};
 
 /// Longest wait for the client to be there at all (spec of the field: 10 s).
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,18 +76,15 @@ impl ExecutionClient {
         let request = self.client.post(self.address.url().clone()).json(&body);
         let answer = exchange(&self.address, request, LIMIT_BYTES, CALL_TIMEOUT).await?;
         let body = successful(&self.address, answer)?;
-        let answer_error = |reason: String| RemoteError::Answer {
-            address: self.address.label(),
-            reason,
-        };
         let mut answer: Value =
-            serde_json::from_slice(&body).map_err(|error| answer_error(error.to_string()))?;
+            serde_json::from_slice(&body).map_err(|error| not_understood(&self.address, &error))?;
         if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
             let text = error.get("message").and_then(Value::as_str);
-            return Err(answer_error(format!(
-                "{method}: {}",
-                text.unwrap_or("an error without a message")
-            )));
+            let text = text.unwrap_or("an error without a message");
+            return Err(not_understood(
+                &self.address,
+                &format_args!("{method}: {text}"),
+            ));
         }
         Ok(answer["result"].take())
     }

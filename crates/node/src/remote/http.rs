@@ -54,6 +54,14 @@ pub enum RemoteError {
         /// Beginning of the body.
         excerpt: String,
     },
+    /// What was to be sent cannot be written down; nothing was sent.
+    #[error("nothing was sent to {address}: {reason}")]
+    Unsendable {
+        /// Who was to be asked.
+        address: String,
+        /// What is wrong with the request.
+        reason: String,
+    },
     /// Success, with a body that is not what was asked for.
     #[error("{address} answered what is not understood: {reason}")]
     Answer {
@@ -174,6 +182,17 @@ pub(super) async fn exchange(
         })?
 }
 
+/// As [`successful`], where "it is there already" is as good: a peer or an earlier attempt has brought it.
+pub(super) fn accepted(
+    address: &Address,
+    answer: (StatusCode, Vec<u8>),
+) -> Result<Vec<u8>, RemoteError> {
+    match answer {
+        (StatusCode::CONFLICT, body) => Ok(body),
+        answer => successful(address, answer),
+    }
+}
+
 /// The body of a successful answer.
 pub(super) fn successful(
     address: &Address,
@@ -206,5 +225,21 @@ fn reason(error: &reqwest::Error) -> String {
     match error.source() {
         Some(_) => innermost.to_string(),
         None => "the request failed".to_owned(),
+    }
+}
+
+/// An error about a request that could not be made.
+pub(super) fn unsendable(address: &Address, error: &dyn std::fmt::Display) -> RemoteError {
+    RemoteError::Unsendable {
+        address: address.label(),
+        reason: error.to_string(),
+    }
+}
+
+/// An error about an answer that is not understood.
+pub(super) fn not_understood(address: &Address, error: &dyn std::fmt::Display) -> RemoteError {
+    RemoteError::Answer {
+        address: address.label(),
+        reason: error.to_string(),
     }
 }

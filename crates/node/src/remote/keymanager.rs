@@ -6,7 +6,7 @@ use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::http::{Address, RemoteError, client, exchange, successful};
+use super::http::{Address, RemoteError, client, exchange, not_understood, successful, unsendable};
 
 /// Longest wait to reach a key manager at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -138,7 +138,8 @@ impl KeyManager {
             passwords,
             slashing_protection,
         };
-        let body = serde_json::to_vec(&import).map_err(|error| self.answer(&error))?;
+        let body =
+            serde_json::to_vec(&import).map_err(|error| unsendable(&self.address, &error))?;
         let address = self.address.appended("eth/v1/keystores");
         let request = self
             .client
@@ -151,7 +152,7 @@ impl KeyManager {
         let answer = exchange(&address, request, LIMIT_BYTES, timeout).await?;
         let body = successful(&address, answer)?;
         let answer: Imported =
-            serde_json::from_slice(&body).map_err(|error| self.answer(&error))?;
+            serde_json::from_slice(&body).map_err(|error| not_understood(&self.address, &error))?;
         if answer.data.len() != keystores.len() {
             return Err(KeyManagerError::Count {
                 address: self.address.label(),
@@ -173,13 +174,6 @@ impl KeyManager {
                 status: status.status,
                 message: status.message,
             }),
-        }
-    }
-
-    fn answer(&self, error: &serde_json::Error) -> RemoteError {
-        RemoteError::Answer {
-            address: self.address.label(),
-            reason: error.to_string(),
         }
     }
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use flotilla_cluster::{Definition, Lock, TERMS_HASH, terms_digest};
 use flotilla_crypto::IdentityKey;
-use reqwest::StatusCode;
 use serde_json::json;
 
-use super::http::{Address, RemoteError, client, exchange, successful};
+use super::http::{Address, RemoteError, accepted, client, exchange, unsendable};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LIMIT_BYTES: usize = 1 << 20;
@@ -19,10 +18,9 @@ const LIMIT_BYTES: usize = 1 << 20;
 pub async fn publish_lock(address: &str, lock: &Lock) -> Result<(), RemoteError> {
     // The path of the address is dropped for locks, and kept for everything else: so the API has it.
     let address = Address::parse(address)?.replaced("/lock");
-    let body = lock.to_json().map_err(|error| RemoteError::Answer {
-        address: address.label(),
-        reason: error.to_string(),
-    })?;
+    let body = lock
+        .to_json()
+        .map_err(|error| unsendable(&address, &error))?;
     post(&address, None, body).await
 }
 
@@ -50,10 +48,9 @@ pub async fn publish_definition(
     )
     .await?;
     let address = base.appended("definition");
-    let body = definition.to_json().map_err(|error| RemoteError::Answer {
-        address: address.label(),
-        reason: error.to_string(),
-    })?;
+    let body = definition
+        .to_json()
+        .map_err(|error| unsendable(&address, &error))?;
     post(&address, Some(&definition.creator.config_signature), body).await?;
     let found = base.appended(&format!(
         "definition/0x{}",
@@ -74,10 +71,8 @@ async fn post(
     if let Some(signature) = signature {
         request = request.bearer_auth(format!("0x{}", hex::encode(signature)));
     }
-    match exchange(address, request, LIMIT_BYTES, TIMEOUT).await? {
-        (StatusCode::CONFLICT, _) => Ok(()),
-        answer => successful(address, answer).map(|_| ()),
-    }
+    let answer = exchange(address, request, LIMIT_BYTES, TIMEOUT).await?;
+    accepted(address, answer).map(|_| ())
 }
 
 #[cfg(test)]
@@ -87,7 +82,7 @@ mod tests {
 
     use axum::Router;
     use axum::extract::State;
-    use axum::http::{HeaderMap, Uri};
+    use axum::http::{HeaderMap, StatusCode, Uri};
     use axum::routing::post;
     use flotilla_cluster::create::{Request, cluster};
     use flotilla_cluster::{
