@@ -3,7 +3,7 @@
 //!
 //! Registrations are signed when the cluster is made (they stand in the lock) or later by a threshold of operators (they stand in the
 //! overrides file); nothing is signed here. The newest counts, and every signature is checked before it does. A beacon node forgets:
-//! it is told again in the first slot of every epoch, and as soon as the overrides file changes.
+//! it is told again before every epoch, and when the overrides file has changed; late in a slot, when the slot's duties are done.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ impl Plan {
     }
 }
 
-/// Tells the beacon node, at start, in every epoch's first slot, after a failure in the next slot, and when the overrides change.
+/// Tells the beacon node at start, before every epoch, and when the overrides change; after a failure again in the next slot.
 pub(crate) async fn keep_prepared(cluster: Arc<Cluster>, mut overrides: Overrides) {
     let parts = &cluster.parts;
     let (chain, clock) = (&parts.chain, &parts.clock);
@@ -139,7 +139,7 @@ pub(crate) async fn keep_prepared(cluster: Arc<Cluster>, mut overrides: Override
     let (mut told, mut was_told) = (None::<Epoch>, false);
     loop {
         let slot = chain.slot_at(clock.now()).unwrap_or(Slot(0));
-        let epoch = chain.epoch_of(slot);
+        let epoch = chain.epoch_of(Slot(slot.0 + 1));
         match overrides.refresh(&cluster.lock) {
             Ok(false) => {}
             Ok(true) => {
@@ -171,8 +171,14 @@ pub(crate) async fn keep_prepared(cluster: Arc<Cluster>, mut overrides: Override
                 ),
             }
         }
-        let next = chain.slot_start(Slot(slot.0 + 1));
-        tokio::time::sleep(clock.until(next).min(chain.spec.slot_duration)).await;
+        let quarter = chain.spec.slot_duration / 4;
+        let late_in = |slot: Slot| chain.slot_start(Slot(slot.0 + 1)) - quarter;
+        let wake = match clock.now() < late_in(slot) {
+            true => late_in(slot),
+            false => late_in(Slot(slot.0 + 1)),
+        };
+        // After a jump of the clock a slot is the longest wait.
+        tokio::time::sleep(clock.until(wake).min(chain.spec.slot_duration)).await;
     }
 }
 
