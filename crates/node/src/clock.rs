@@ -124,13 +124,17 @@ impl Clock {
     }
 }
 
+/// The system clock as it stands: for what is compared with other programs' clocks, never for duties. A clock before 1970 is one
+/// at 1970.
+pub fn wall_clock() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp::from(since_epoch.unwrap_or_default())
+}
+
 fn read(origin: Instant) -> Reading {
-    // A system clock before 1970 is a clock at 1970: far off, which the next observation reports.
-    let system = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     Reading {
-        system: Timestamp::from(system),
+        // One before 1970 is far off, which the next observation reports.
+        system: wall_clock(),
         monotonic: origin.elapsed(),
     }
 }

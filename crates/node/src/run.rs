@@ -1,43 +1,43 @@
 //! Starting a node, and stopping it: the order of start is the order of lines, the order of stopping its reverse.
 
+mod error;
+mod opening;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flotilla_beacon::client::{BeaconNode, ConfigError, Observer, Request, Timeouts};
-use flotilla_cluster::{ContractWallet, LoadOptions, Networks, RENEWAL_PERIOD, VerifyOptions};
+use flotilla_beacon::client::{BeaconNode, Observer, Request, Timeouts};
 use flotilla_duty::io::HANDLED_KINDS;
 use flotilla_duty::{self as duty, Engine, Faults};
 use flotilla_p2p::{self as p2p, Network};
-use flotilla_types::{Chain, ForkVersion, PublicKeyBytes, Root, Timestamp};
+use flotilla_types::{Chain, ForkVersion, PublicKeyBytes, Timestamp};
 use flotilla_wire::consensus::Codec;
 use flotilla_wire::peer_info::PeerInfo;
 use flotilla_wire::votes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::chores;
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_clock};
 use crate::config::{ClusterConfig, Config};
 use crate::duties;
-use crate::folder::{Folder, FolderError, KeyFileLock, KeyFileLockError, Passwords};
-use crate::lock::{FolderLock, LockError};
-use crate::monitoring::{MonitoringError, OutcomeStream, Readiness, Server, Sources, Status};
-use crate::preparations::{self, Overrides, OverridesFileError};
-use crate::remote::{ExecutionClient, RemoteError};
-use crate::shell::{Parts, Shell, ShellError};
+use crate::folder::{Folder, Passwords};
+use crate::monitoring::{OutcomeStream, Readiness, Server, Sources, Status};
+use crate::preparations::{self, Overrides};
+use crate::shell::{Parts, Shell};
 use crate::signer::Signer;
-use crate::slashing::{
-    self, Database, ImportError, Imported, OpenError, Opening, ShareEpoch, SignerKind,
-};
-use crate::telemetry::{ClusterNames, ClusterSize, ClusterTelemetry, Telemetry};
-use crate::votes::{BootId, VoteLog, VoteLogError};
-use crate::workers::{Workers, jobs::KeyTable, jobs::KeyTableError};
+use crate::slashing::{self, Database, Imported, Opening, ShareEpoch, SignerKind};
+use crate::telemetry::{ClusterTelemetry, Telemetry};
+use crate::votes::{BootId, VoteLog};
+use crate::workers::{Workers, jobs::KeyTable};
+
+pub use error::StartError;
+pub(crate) use opening::Held;
+use opening::{Opened, open_folders};
 
 /// The version told to peers, which older ones hold against those they support (spec 20 §8).
 const PEER_VERSION: &str = "v1.11.0";
@@ -46,145 +46,12 @@ const BEACON_RETRY: Duration = Duration::from_secs(2);
 /// How long the parts of a node may take to stop.
 const STOP_WITHIN: Duration = Duration::from_millis(800);
 
-/// Why a node did not start, or did not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No cluster was named.
-    #[error("no cluster was named; give a --data-dir")]
-    NoCluster,
-    /// The folder is in use.
-    #[error(transparent)]
-    InUse(#[from] LockError),
-    /// The folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// Two folders hold shares of one validator.
-    #[error(
-        "validator {validator} is in {first} and in {second}; one process must not sign for it twice, so remove one of them"
-    )]
-    SharedValidator {
-        /// The validator.
-        validator: PublicKeyBytes,
-        /// One folder.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// The lock holds a key that is none.
-    #[error("{lock}: {source}")]
-    Keys {
-        /// The lock file.
-        lock: PathBuf,
-        /// What is wrong.
-        source: KeyTableError,
-    },
-    /// A lock hash of another length than 32 bytes.
-    #[error("{0}: lock_hash must have 32 bytes")]
-    LockHash(PathBuf),
-    /// A beacon node cannot be asked at all.
-    #[error(transparent)]
-    Beacon(#[from] ConfigError),
-    /// The beacon node is on another network than the lock.
-    #[error(
-        "the beacon node's chain has genesis fork version {found}, the lock in {folder} is for {expected}; connect a beacon node of \
-         the cluster's network"
-    )]
-    WrongNetwork {
-        /// The cluster's folder.
-        folder: PathBuf,
-        /// The lock's fork version.
-        expected: ForkVersion,
-        /// The beacon node's.
-        found: ForkVersion,
-    },
-    /// Two beacon nodes are on different chains.
-    #[error(
-        "beacon node {endpoint} has genesis validators root {found}, the first one has {expected}; remove one of them"
-    )]
-    DifferentChains {
-        /// The endpoint.
-        endpoint: String,
-        /// The first endpoint's root.
-        expected: Root,
-        /// This endpoint's.
-        found: Root,
-    },
-    /// The overrides file.
-    #[error(transparent)]
-    Overrides(#[from] OverridesFileError),
-    /// The execution client.
-    #[error("--execution-client-rpc-endpoint: {0}")]
-    ExecutionClient(#[from] RemoteError),
-    /// The identity key is in use.
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileLockError),
-    /// The slashing database.
-    #[error(transparent)]
-    Database(#[from] OpenError),
-    /// The history that came with the folder.
-    #[error(
-        "{source}; the node does not start before it is imported: put a good file there, or remove it if nobody has signed for \
-         these validators before"
-    )]
-    Import {
-        /// What is wrong.
-        #[from]
-        source: ImportError,
-    },
-    /// The vote log.
-    #[error(transparent)]
-    VoteLog(#[from] VoteLogError),
-    /// The vote log holds something that is not from this node.
-    #[error(
-        "{folder}: the vote log cannot be used: {source}; remove the folder votes/ to start without it"
-    )]
-    Votes {
-        /// The cluster's folder.
-        folder: PathBuf,
-        /// What is wrong.
-        source: Box<votes::LogError>,
-    },
-    /// The network.
-    #[error(transparent)]
-    Network(#[from] Box<p2p::Error>),
-    /// The monitoring server.
-    #[error(transparent)]
-    Monitoring(#[from] MonitoringError),
-    /// The operating system.
-    #[error("{what}: {source}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// What it said.
-        source: io::Error,
-    },
-    /// A running node has to stop.
-    #[error("{0}")]
-    Stopped(String),
-}
-
-impl From<ShellError> for StartError {
-    fn from(error: ShellError) -> Self {
-        Self::Stopped(error.to_string())
-    }
-}
-
-/// A cluster's files, opened.
-struct Opened {
-    config: ClusterConfig,
-    folder: Folder,
-    lock_hash: [u8; 32],
-    telemetry: ClusterTelemetry,
-    validators: Vec<PublicKeyBytes>,
-    _held: Held,
-}
-
 /// Runs a node until `stop`, or until something makes it impossible to go on.
 ///
 /// # Errors
 /// [`StartError`], one sentence with the next step.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
-    let started = Timestamp::from(now_since_epoch());
+    let started = wall_clock();
     let telemetry = Telemetry::new();
     let clusters = open_folders(&config, &telemetry, started).await?;
     let (ready, readiness) = watch::channel(Readiness::default());
@@ -272,12 +139,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     ended
 }
 
-fn now_since_epoch() -> Duration {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
 async fn unless_stopped<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         () = stop.cancelled() => None,
@@ -302,166 +163,6 @@ async fn shut_down(mut tasks: JoinSet<Result<(), StartError>>, running: Vec<Arc<
         }
     }
     info!("stopped");
-}
-
-async fn open_folders(
-    config: &Config,
-    telemetry: &Telemetry,
-    started: Timestamp,
-) -> Result<Vec<Opened>, StartError> {
-    let mut opened: Vec<Opened> = Vec::new();
-    let mut owners: BTreeMap<PublicKeyBytes, PathBuf> = BTreeMap::new();
-    for cluster in &config.clusters {
-        let cluster = open_folder(config, cluster.clone(), telemetry, started).await?;
-        let folder = &cluster.folder.paths.data;
-        for validator in &cluster.validators {
-            if let Some(first) = owners.insert(*validator, folder.clone()) {
-                return Err(StartError::SharedValidator {
-                    validator: *validator,
-                    first,
-                    second: folder.clone(),
-                });
-            }
-        }
-        opened.push(cluster);
-    }
-    if opened.is_empty() {
-        Err(StartError::NoCluster)
-    } else {
-        Ok(opened)
-    }
-}
-
-/// What keeps other processes away from a folder until it is dropped.
-pub(crate) struct Held {
-    _folder: FolderLock,
-    _key_file: Option<DropGuard>,
-}
-
-async fn open_folder(
-    config: &Config,
-    cluster: ClusterConfig,
-    telemetry: &Telemetry,
-    started: Timestamp,
-) -> Result<Opened, StartError> {
-    if !cluster.paths.data.is_dir() {
-        let hint = "name the folder with your cluster-lock.json with --data-dir, or make a cluster with `create cluster` or `dkg`";
-        return Err(FolderError::Missing {
-            path: cluster.paths.data.clone(),
-            hint,
-        }
-        .into());
-    }
-    let guard = FolderLock::acquire(&cluster.paths.data)?;
-    let networks = match &config.custom_network {
-        Some(network) => Networks::public().with_custom(network.clone()),
-        None => Networks::public(),
-    };
-    let (paths, no_verify) = (cluster.paths.clone(), config.no_verify);
-    let (password, execution) = (
-        cluster.identity_password.clone(),
-        config.execution_client.clone(),
-    );
-    let (folder, network) = tokio::task::spawn_blocking(move || {
-        let execution = execution
-            .map(|address| ExecutionClient::connect(&address))
-            .transpose()?;
-        let verify = VerifyOptions {
-            extra_checks: false,
-            contract_wallet: execution
-                .as_ref()
-                .map(|client| client as &dyn ContractWallet),
-            ..VerifyOptions::new(&networks)
-        };
-        let folder = Folder::open(paths, &password, &LoadOptions { verify, no_verify })?;
-        let network = networks
-            .by_fork_version(folder.lock.fork_version())
-            .map(|network| network.name.clone());
-        Ok::<_, StartError>((folder, network.unwrap_or_else(|_| "unknown".into())))
-    })
-    .await
-    .map_err(|error| StartError::Stopped(format!("opening the folder: {error}")))??;
-    let key_file_lock = match cluster.key_file_lock {
-        true => Some(hold_key_file(&folder).await?),
-        false => None,
-    };
-    folder
-        .findings
-        .iter()
-        .for_each(|finding| warn!(%finding, "cluster lock"));
-    folder
-        .warnings
-        .iter()
-        .for_each(|warning| warn!(%warning, "data folder"));
-    let lock = &folder.lock;
-    let lock_hash = lock
-        .lock_hash()
-        .try_into()
-        .map_err(|_| StartError::LockHash(folder.paths.lock.clone()))?;
-    let peers: Vec<String> = match lock.peers() {
-        Ok(peers) => peers.iter().map(|peer| peer.id.short()).collect(),
-        Err(_) => vec![],
-    };
-    let names = ClusterNames {
-        hash: hex::encode(lock_hash)[..7].to_owned(),
-        name: lock.name().to_owned(),
-        network,
-        peer: peers.get(folder.me.get()).cloned().unwrap_or_default(),
-        nickname: config.nickname.clone(),
-        version: PEER_VERSION.into(),
-        peers,
-        timer: "eager_dlinear",
-    };
-    let size = ClusterSize {
-        operators: lock.operators().len(),
-        threshold: lock.threshold(),
-        validators: lock.validators().len(),
-    };
-    let validators = lock
-        .validators()
-        .iter()
-        .map(|validator| validator.public_key)
-        .collect();
-    let telemetry = telemetry.cluster(names, size, started);
-    Ok(Opened {
-        config: cluster,
-        lock_hash,
-        telemetry,
-        validators,
-        folder,
-        _held: Held {
-            _folder: guard,
-            _key_file: key_file_lock,
-        },
-    })
-}
-
-/// Marks the identity key as used, now and every second until the returned guard is dropped.
-async fn hold_key_file(folder: &Folder) -> Result<DropGuard, StartError> {
-    let lock = KeyFileLock::acquire(&folder.paths.identity, &folder.lock, wall_clock())?;
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    tokio::spawn(async move {
-        let mut period = tokio::time::interval(RENEWAL_PERIOD);
-        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stopped.cancelled() => return,
-                _ = period.tick() => {}
-            }
-            // A rename without sync: too short to be worth a thread of its own.
-            if let Err(error) = lock.renew(wall_clock()) {
-                warn!(%error, "other processes cannot see that this key is in use");
-            }
-        }
-    });
-    Ok(stop.drop_guard())
-}
-
-/// Other processes judge the mark by their own wall clocks.
-fn wall_clock() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp::from(since_epoch.unwrap_or_default())
 }
 
 /// Requests to the beacon nodes, for the metrics of every cluster that shares them.
