@@ -44,12 +44,11 @@ pub struct Arguments {
     custom: CustomNetwork,
 }
 
-/// One operator's folder.
-struct Operator {
+/// Where one operator's keys came from.
+struct Source {
     folder: PathBuf,
-    lock: Lock,
+    /// The keystores, in the order of their keys.
     files: Vec<PathBuf>,
-    keys: Vec<SecretKey>,
 }
 
 /// Recovers the keys.
@@ -65,30 +64,29 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         verify: verification.options(),
         no_verify: arguments.no_verify,
     };
-    let operators = folders(&arguments.cluster_dir)?
-        .into_iter()
-        .map(|folder| open(folder, &options))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let locks: Vec<Lock> = operators
-        .iter()
-        .map(|operator| operator.lock.clone())
-        .collect();
+    let (mut sources, mut locks, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for folder in folders(&arguments.cluster_dir)? {
+        locks.push(read_lock(&folder, &options)?);
+        let bar = Bar::new("decrypting keystores");
+        let keystores = Paths::in_folder(&folder).keystores;
+        let progress = |done: usize, total: usize| bar.done(done, total);
+        let opened = folder::open(&keystores, &Passwords::Beside, &progress)?;
+        let (files, keys): (Vec<_>, Vec<_>) = opened.secrets.into_iter().unzip();
+        sources.push(Source { folder, files });
+        shares.push(keys);
+    }
+    let named = |error: CombineError| anyhow::anyhow!(with_names(&error, &sources));
     match check_same_cluster(&locks) {
         Err(error @ CombineError::OtherCluster { .. }) if arguments.no_verify => {
-            warn(&with_names(&error, &operators));
+            warn(&with_names(&error, &sources));
         }
-        result => result.map_err(|error| anyhow::anyhow!(with_names(&error, &operators)))?,
+        result => result.map_err(named)?,
     }
     let Some(lock) = locks.last() else {
         bail!("no folders to combine");
     };
-    let keys: Vec<Vec<SecretKey>> = operators
-        .iter()
-        .map(|operator| operator.keys.clone())
-        .collect();
-    let keys =
-        secrets(lock, &keys).map_err(|error| anyhow::anyhow!(with_names(&error, &operators)))?;
-    let history = history(&operators)?;
+    let keys = secrets(lock, &shares).map_err(named)?;
+    let history = history(&sources)?;
     let folder = &arguments.output_dir;
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     // First what must not be signed, then what signs.
@@ -97,7 +95,7 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<()> {
     say(&format!(
         "Recovered {} keys from {} folders; they are in {}.",
         keys.len(),
-        operators.len(),
+        sources.len(),
         arguments.output_dir.display()
     ));
     tell_history(arguments, history.is_some());
@@ -126,45 +124,33 @@ fn folders(parent: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn open(folder: PathBuf, options: &LoadOptions<'_>) -> anyhow::Result<Operator> {
-    let paths = Paths::in_folder(&folder);
-    let bytes = folder::read(&paths.lock, "every operator's folder has one")?;
-    let loaded = Lock::load(&bytes, options).with_context(|| paths.lock.display().to_string())?;
+fn read_lock(folder: &Path, options: &LoadOptions<'_>) -> anyhow::Result<Lock> {
+    let path = Paths::in_folder(folder).lock;
+    let bytes = folder::read(&path, "every operator's folder has one")?;
+    let loaded = Lock::load(&bytes, options).with_context(|| path.display().to_string())?;
     for finding in &loaded.findings {
-        warn(&format!("{}: {finding}", paths.lock.display()));
+        warn(&format!("{}: {finding}", path.display()));
     }
-    let bar = Bar::new("decrypting keystores");
-    let opened = folder::open(&paths.keystores, &Passwords::Beside, &|done, total| {
-        bar.done(done, total)
-    })?;
-    let (files, keys) = opened.secrets.into_iter().unzip();
-    Ok(Operator {
-        folder,
-        lock: loaded.file,
-        files,
-        keys,
-    })
+    Ok(loaded.file)
 }
 
 /// The error, with the files and folders that it counts.
-fn with_names(error: &CombineError, operators: &[Operator]) -> String {
+fn with_names(error: &CombineError, sources: &[Source]) -> String {
     let folder = |index: usize| {
-        operators.get(index).map_or_else(String::new, |operator| {
-            operator.folder.display().to_string()
-        })
+        let source = sources.get(index);
+        source.map_or_else(String::new, |source| source.folder.display().to_string())
     };
     match error {
-        CombineError::UnknownShare { folder, position } => {
-            let file = operators
-                .get(*folder)
-                .and_then(|operator| operator.files.get(*position));
-            let file = file.map_or_else(String::new, |file| file.display().to_string());
-            format!(
-                "{file} is no share of any validator in the lock of {}",
-                operators
-                    .last()
-                    .map_or_else(String::new, |last| last.folder.display().to_string())
-            )
+        CombineError::UnknownShare {
+            folder: index,
+            position,
+        } => {
+            let file = sources
+                .get(*index)
+                .and_then(|source| source.files.get(*position));
+            let file = file.map_or_else(|| folder(*index), |file| file.display().to_string());
+            let last = folder(sources.len().saturating_sub(1));
+            format!("{file} is no share of any validator in the lock of {last}")
         }
         CombineError::OtherCluster {
             folder: other,
@@ -176,7 +162,7 @@ fn with_names(error: &CombineError, operators: &[Operator]) -> String {
             folder(0)
         ),
         CombineError::TooFewShares { .. } => {
-            let list: Vec<String> = (0..operators.len()).map(folder).collect();
+            let list: Vec<String> = (0..sources.len()).map(folder).collect();
             format!("{error}; found were {}", list.join(", "))
         }
         other => other.to_string(),
@@ -184,10 +170,10 @@ fn with_names(error: &CombineError, operators: &[Operator]) -> String {
 }
 
 /// What the nodes have signed, as far as their slashing databases are at hand.
-fn history(operators: &[Operator]) -> anyhow::Result<Option<Contents>> {
+fn history(sources: &[Source]) -> anyhow::Result<Option<Contents>> {
     let mut merged: Option<Contents> = None;
-    for operator in operators {
-        let Some(snapshot) = Snapshot::read(&operator.folder)? else {
+    for source in sources {
+        let Some(snapshot) = Snapshot::read(&source.folder)? else {
             continue;
         };
         let contents = snapshot.contents();
@@ -197,7 +183,7 @@ fn history(operators: &[Operator]) -> anyhow::Result<Option<Contents>> {
                 ensure!(
                     merged.genesis_validators_root == contents.genesis_validators_root,
                     "the slashing database in {} is of another chain than those before it",
-                    operator.folder.display()
+                    source.folder.display()
                 );
                 merged.merge(&contents);
             }

@@ -9,11 +9,11 @@ use flotilla_cluster::create::File;
 use flotilla_cluster::deposit::file::{file_name, to_json};
 use flotilla_cluster::deposit::{Deposit as Signed, DepositMessage, check_amount};
 use flotilla_cluster::{Address, Lock, Network, definition_timestamp};
+use flotilla_node::clock::wall_clock;
 use flotilla_node::folder::Staging;
 use flotilla_types::PublicKeyBytes;
 use zeroize::Zeroizing;
 
-use crate::create::now;
 use crate::seat::{CollectorFlags, LockFlags, SeatFlags, ShareFlags};
 use crate::testnet::runtime;
 use crate::{say, warn};
@@ -87,8 +87,8 @@ fn network(lock: &Lock, flags: &LockFlags) -> anyhow::Result<Network> {
 impl Sign {
     fn execute(&self) -> anyhow::Result<()> {
         let mut seat = self.seat.open()?;
-        let compounding = seat.lock.definition.compounding;
-        let network = network(&seat.lock, &self.seat.lock)?;
+        let compounding = seat.lock().definition.compounding;
+        let network = network(seat.lock(), &self.seat.lock)?;
         let mut amounts = Vec::new();
         for eth in &self.deposit_amounts {
             let gwei = eth.saturating_mul(GWEI_PER_ETH);
@@ -108,7 +108,7 @@ impl Sign {
                     withdrawal_credentials: credentials,
                     amount: *amount,
                 };
-                let signed = message.sign(share, seat.lock.fork_version());
+                let signed = message.sign(share, seat.lock().fork_version());
                 deposits
                     .partial_deposit_data
                     .push(PartialDeposit::from(&signed));
@@ -118,11 +118,11 @@ impl Sign {
                 hex::encode(credentials)
             ));
         }
-        let server = self.server.open(&seat.lock)?;
+        let server = self.server.open(seat.lock())?;
         runtime()?.block_on(server.post_deposits(seat.share_number(), &deposits))?;
         say(&format!(
             "{} operators must sign the same; then: flotilla deposit fetch",
-            seat.lock.threshold()
+            seat.lock().threshold()
         ));
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Fetch {
     /// One file per amount, in a new folder.
     fn write(&self, deposits: &[Signed], network: &Network) -> anyhow::Result<PathBuf> {
         let folder = self.deposit_data_dir.clone().unwrap_or_else(|| {
-            let time = definition_timestamp(now()).replace(':', "-");
+            let time = definition_timestamp(wall_clock()).replace(':', "-");
             self.lock.folder().join(format!("deposit-data-{time}"))
         });
         let (parent, name) = match (folder.parent(), folder.file_name()) {

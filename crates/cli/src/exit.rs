@@ -285,7 +285,7 @@ impl Sign {
         let beacon = self.beacon.open()?;
         let chain = self
             .beacon
-            .chain(&beacon, &seat.lock, &self.seat.lock)
+            .chain(&beacon, seat.lock(), &self.seat.lock)
             .await?;
         let mut leaving = self.leaving(seat, shares, &beacon).await?;
         leaving.sort_by_key(|(_, index)| *index);
@@ -314,8 +314,8 @@ impl Sign {
                 ),
             });
         }
-        exits.signature = seat.identity.sign(&exits.root()?).to_vec();
-        self.server.open(&seat.lock)?.post_exits(&exits).await?;
+        exits.signature = seat.identity().sign(&exits.root()?).to_vec();
+        self.server.open(seat.lock())?.post_exits(&exits).await?;
         for (validator, index) in &leaving {
             say(&format!(
                 "signed: {validator}  index {index}, exit epoch {}",
@@ -324,7 +324,7 @@ impl Sign {
         }
         say(&format!(
             "{} operators must sign with the same --exit-epoch; then: flotilla exit fetch, or flotilla exit broadcast",
-            seat.lock.threshold()
+            seat.lock().threshold()
         ));
         Ok(())
     }
@@ -339,7 +339,7 @@ impl Sign {
             return Ok(vec![(validator, ValidatorIndex(index))]);
         }
         let all: Vec<PublicKeyBytes> = seat
-            .lock
+            .lock()
             .validators()
             .iter()
             .map(|validator| validator.public_key)
@@ -380,7 +380,7 @@ async fn collected(
     chain: Chain,
     validator: &PublicKeyBytes,
 ) -> anyhow::Result<Option<SignedVoluntaryExit>> {
-    seat.lock.validator(validator)?;
+    seat.lock().validator(validator)?;
     let authorization = authorization(seat, validator)?;
     let Some(exit) = server
         .exit(seat.share_number(), validator, &authorization)
@@ -391,19 +391,19 @@ async fn collected(
     let message = exit.message();
     let root = exit_signing_root(&message, chain.capella, chain.genesis_validators_root);
     let signature = seat
-        .lock
+        .lock()
         .threshold_signature(validator, &root, &exit.partials())?;
     Ok(Some(SignedVoluntaryExit { message, signature }))
 }
 
 fn authorization(seat: &Seat, validator: &PublicKeyBytes) -> anyhow::Result<[u8; 65]> {
     let lock_hash = seat
-        .lock
+        .lock()
         .lock_hash()
         .try_into()
         .context("the lock hash has not 32 bytes")?;
     Ok(seat
-        .identity
+        .identity()
         .sign(&access_root(lock_hash, validator, seat.share_number())))
 }
 
@@ -416,15 +416,15 @@ impl Fetch {
         let beacon = self.beacon.open()?;
         let chain = self
             .beacon
-            .chain(&beacon, &seat.lock, &self.seat.lock)
+            .chain(&beacon, seat.lock(), &self.seat.lock)
             .await?;
-        let server = self.server.open(&seat.lock)?;
+        let server = self.server.open(seat.lock())?;
         ensure!(
             self.fetched_exit_path.is_dir(),
             "--fetched-exit-path {} is no folder",
             self.fetched_exit_path.display()
         );
-        for validator in self.which.validators(&seat.lock) {
+        for validator in self.which.validators(seat.lock()) {
             match collected(&server, seat, chain, &validator).await {
                 Ok(Some(exit)) => {
                     let path = self.fetched_exit_path.join(file_name(&validator));
@@ -453,7 +453,7 @@ impl Broadcast {
         let beacon = self.beacon.open()?;
         let chain = self
             .beacon
-            .chain(&beacon, &seat.lock, &self.seat.lock)
+            .chain(&beacon, seat.lock(), &self.seat.lock)
             .await?;
         let mut exits = self.exits(seat, chain).await?;
         for (validator, exit) in &exits {
@@ -503,9 +503,9 @@ impl Broadcast {
         if let Some(folder) = &self.exit_from_dir {
             return read_exits(folder);
         }
-        let server = self.server.open(&seat.lock)?;
+        let server = self.server.open(seat.lock())?;
         let mut exits = Vec::new();
-        for validator in self.which.validators(&seat.lock) {
+        for validator in self.which.validators(seat.lock()) {
             match collected(&server, seat, chain, &validator).await {
                 Ok(Some(exit)) => exits.push((validator, exit)),
                 Ok(None) if self.which.all => {}
@@ -562,9 +562,9 @@ fn check(
 
 impl Delete {
     async fn execute(&self, seat: &Seat) -> anyhow::Result<()> {
-        let server = self.server.open(&seat.lock)?;
-        for validator in self.which.validators(&seat.lock) {
-            seat.lock.validator(&validator)?;
+        let server = self.server.open(seat.lock())?;
+        for validator in self.which.validators(seat.lock()) {
+            seat.lock().validator(&validator)?;
             let authorization = authorization(seat, &validator)?;
             match server
                 .delete_exit(seat.share_number(), &validator, &authorization)

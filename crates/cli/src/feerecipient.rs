@@ -11,12 +11,12 @@ use flotilla_cluster::collect::registration::{
 use flotilla_cluster::registration::overrides::{effective, parse_overrides, to_json};
 use flotilla_cluster::registration::{Registration, RegistrationMessage};
 use flotilla_cluster::{Address, Lock};
+use flotilla_node::clock::wall_clock;
 use flotilla_node::folder::{self, Overwrite, write_atomic};
 use flotilla_node::preparations::OVERRIDES_FILE_NAME;
 use flotilla_node::remote::Collector;
 use flotilla_types::{PublicKeyBytes, SignedValidatorRegistration};
 
-use crate::create::now;
 use crate::seat::{CollectorFlags, LockFlags, SeatFlags, ShareFlags};
 use crate::testnet::runtime;
 use crate::{say, warn};
@@ -129,8 +129,8 @@ impl Sign {
         let fee_recipient = fee_recipient(&self.fee_recipient).context("--fee-recipient")?;
         let mut seat = self.seat.open()?;
         let path = overrides_path(self.overrides_file.as_ref(), &self.seat.lock);
-        let known = newest(&seat.lock, &overrides(&path, &seat.lock)?);
-        let server = self.server.open(&seat.lock)?;
+        let known = newest(seat.lock(), &overrides(&path, seat.lock())?);
+        let server = self.server.open(seat.lock())?;
         let remote = remote(&server, self.validator_public_keys.clone())?;
         let shares = seat.shares(&self.shares)?;
         let some = |number: u64| Some(number).filter(|number| *number != 0);
@@ -148,7 +148,7 @@ impl Sign {
                 &wish,
                 known.get(validator),
                 groups,
-                now().as_secs(),
+                wall_clock().as_secs(),
             )? {
                 Answer::AlreadyAgreed => say(&format!(
                     "{validator}: the cluster has agreed to {fee_recipient} already"
@@ -164,7 +164,7 @@ impl Sign {
                         message.gas_limit, message.timestamp
                     ));
                     signed.push(SignedValidatorRegistration::from(
-                        &message.sign(share, seat.lock.fork_version()),
+                        &message.sign(share, seat.lock().fork_version()),
                     ));
                 }
             }
@@ -178,7 +178,7 @@ impl Sign {
         runtime()?.block_on(server.post_registrations(seat.share_number(), &body))?;
         say(&format!(
             "{} operators must sign the same address; then: flotilla feerecipient fetch",
-            seat.lock.threshold()
+            seat.lock().threshold()
         ));
         Ok(())
     }

@@ -121,15 +121,7 @@ impl LockFlags {
 }
 
 /// An operator at its seat.
-pub struct Seat {
-    /// The cluster.
-    pub lock: Lock,
-    /// The operator's identity.
-    pub identity: IdentityKey,
-    /// Which share of every validator it holds.
-    share: ShareIndex,
-    folder: Folder,
-}
+pub struct Seat(Folder);
 
 impl SeatFlags {
     /// Opens lock and identity.
@@ -144,23 +136,29 @@ impl SeatFlags {
             verify: verification.options(),
             no_verify: self.lock.no_verify,
         };
-        let folder = Folder::open(paths.clone(), &self.password.password(), &options)?;
+        let lock_file = paths.lock.clone();
+        let folder = Folder::open(paths, &self.password.password(), &options)?;
         for finding in &folder.findings {
-            warn(&format!("{}: {finding}", paths.lock.display()));
+            warn(&format!("{}: {finding}", lock_file.display()));
         }
-        Ok(Seat {
-            lock: folder.lock.clone(),
-            identity: folder.identity.clone(),
-            share: ShareIndex::from_peer(folder.me.get()),
-            folder,
-        })
+        Ok(Seat(folder))
     }
 }
 
 impl Seat {
-    /// The share number as the server counts it.
+    /// The cluster.
+    pub fn lock(&self) -> &Lock {
+        &self.0.lock
+    }
+
+    /// The operator's identity.
+    pub fn identity(&self) -> &IdentityKey {
+        &self.0.identity
+    }
+
+    /// Which share of every validator the operator holds, as the server counts: from 1.
     pub fn share_number(&self) -> u64 {
-        u64::from(self.share.get())
+        u64::from(ShareIndex::from_peer(self.0.me.get()).get())
     }
 
     /// Opens the keystores: shares by group public key.
@@ -169,14 +167,14 @@ impl Seat {
         flags: &ShareFlags,
     ) -> anyhow::Result<BTreeMap<PublicKeyBytes, SecretKey>> {
         if let Some(keystores) = &flags.validator_keys_dir {
-            self.folder.paths.keystores.clone_from(keystores);
+            self.0.paths.keystores.clone_from(keystores);
         }
         let passwords = match &flags.password_file {
             Some(file) => Passwords::File(file.clone()),
             None => Passwords::Beside,
         };
-        let shares = self.folder.shares(&passwords)?.secrets;
-        let total = self.lock.validators().len();
+        let shares = self.0.shares(&passwords)?.secrets;
+        let total = self.0.lock.validators().len();
         ensure!(
             shares.len() == total || flags.allow_incomplete_keystores,
             "{} has keystores for {} of {total} validators; with --allow-incomplete-keystores the others are left out",
@@ -187,7 +185,7 @@ impl Seat {
     }
 
     fn keystores(&self) -> &Path {
-        &self.folder.paths.keystores
+        &self.0.paths.keystores
     }
 
     /// The share of one validator.
@@ -196,9 +194,9 @@ impl Seat {
         shares: &'a BTreeMap<PublicKeyBytes, SecretKey>,
         validator: &PublicKeyBytes,
     ) -> anyhow::Result<&'a SecretKey> {
-        self.lock
+        self.lock()
             .validator(validator)
-            .with_context(|| self.folder.paths.lock.display().to_string())?;
+            .with_context(|| self.0.paths.lock.display().to_string())?;
         match shares.get(validator) {
             Some(share) => Ok(share),
             None => bail!(

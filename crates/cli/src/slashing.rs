@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use flotilla_cluster::{Lock, MAX_FILE_BYTES};
-use flotilla_duty::slashing::{Embargo, History};
+use flotilla_cluster::Lock;
+use flotilla_duty::slashing::{Embargo, Floor, History};
 use flotilla_node::folder::{self, Overwrite, Paths};
 use flotilla_node::lock::FolderLock;
-use flotilla_node::slashing::interchange::Form;
+use flotilla_node::slashing::interchange::{Form, highest};
 use flotilla_node::slashing::{self, FILE_NAME, Imported, Snapshot};
 use flotilla_types::{PublicKeyBytes, Root};
 use serde_json::{Value, json};
@@ -103,10 +101,7 @@ impl Folder {
                 path.display()
             )
         };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
-            .with_context(context)?;
+        let bytes = folder::read(path, "name it with --lock-file")?;
         let lock = Lock::parse(&bytes).with_context(context)?;
         let validators = lock.validators().iter();
         Ok(validators.map(|validator| validator.public_key).collect())
@@ -215,43 +210,36 @@ struct Row {
     validator: PublicKeyBytes,
     /// Its place in the lock; `None` for a validator that the cluster does not have.
     place: Option<usize>,
-    history: History,
+    newest: Floor,
+    attestations: usize,
+    blocks: usize,
+}
+
+impl Row {
+    fn new(validator: PublicKeyBytes, place: Option<usize>, history: Option<&History>) -> Self {
+        let kept = |count: fn(&History) -> usize| history.map_or(0, count);
+        Self {
+            validator,
+            place,
+            newest: history.map(highest).unwrap_or_default(),
+            attestations: kept(|history| history.attestations().count()),
+            blocks: kept(|history| history.blocks().count()),
+        }
+    }
 }
 
 /// The cluster's validators, with or without history, then all others that have one.
 fn rows(cluster: &[PublicKeyBytes], histories: &BTreeMap<PublicKeyBytes, History>) -> Vec<Row> {
-    let members = cluster.iter().enumerate().map(|(place, validator)| Row {
-        validator: *validator,
-        place: Some(place),
-        history: histories.get(validator).cloned().unwrap_or_default(),
-    });
+    let members = cluster
+        .iter()
+        .enumerate()
+        .map(|(place, validator)| Row::new(*validator, Some(place), histories.get(validator)));
     let known: BTreeSet<_> = cluster.iter().collect();
     let others = histories
         .iter()
         .filter(|(validator, _)| !known.contains(validator))
-        .map(|(validator, history)| Row {
-            validator: *validator,
-            place: None,
-            history: history.clone(),
-        });
+        .map(|(validator, history)| Row::new(*validator, None, Some(history)));
     members.chain(others).collect()
-}
-
-impl Row {
-    fn source(&self) -> Option<u64> {
-        let newest = self.history.attestations().map(|vote| vote.source).max();
-        newest.max(self.history.floor().source).map(|epoch| epoch.0)
-    }
-
-    fn target(&self) -> Option<u64> {
-        let newest = self.history.attestations().map(|vote| vote.target).max();
-        newest.max(self.history.floor().target).map(|epoch| epoch.0)
-    }
-
-    fn slot(&self) -> Option<u64> {
-        let newest = self.history.blocks().map(|block| block.slot).max();
-        newest.max(self.history.floor().slot).map(|slot| slot.0)
-    }
 }
 
 fn document(snapshot: &Snapshot, rows: &[Row]) -> Value {
@@ -259,11 +247,11 @@ fn document(snapshot: &Snapshot, rows: &[Row]) -> Value {
         json!({
             "pubkey": row.validator.to_string(),
             "index_in_lock": row.place,
-            "newest_source_epoch": row.source(),
-            "newest_target_epoch": row.target(),
-            "newest_block_slot": row.slot(),
-            "attestations_kept": row.history.attestations().count(),
-            "blocks_kept": row.history.blocks().count(),
+            "newest_source_epoch": row.newest.source.map(|epoch| epoch.0),
+            "newest_target_epoch": row.newest.target.map(|epoch| epoch.0),
+            "newest_block_slot": row.newest.slot.map(|slot| slot.0),
+            "attestations_kept": row.attestations,
+            "blocks_kept": row.blocks,
             "embargo": snapshot.embargo.is_some() && !snapshot.exempt.contains(&row.validator),
         })
     };
@@ -306,11 +294,11 @@ fn table(data: &Path, snapshot: &Snapshot, rows: &[Row]) -> String {
             "  {:>5}  {}  {:>13}  {:>13}  {:>13}  {:>12}  {:>6}",
             or_none(row.place),
             short(&row.validator),
-            or_none(row.source()),
-            or_none(row.target()),
-            or_none(row.slot()),
-            row.history.attestations().count(),
-            row.history.blocks().count(),
+            or_none(row.newest.source),
+            or_none(row.newest.target),
+            or_none(row.newest.slot),
+            row.attestations,
+            row.blocks,
         );
     }
     text.push_str(

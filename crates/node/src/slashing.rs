@@ -31,6 +31,7 @@ use committer::{Committer, Open, Record, Request};
 pub use identity::{FileIdentity, Identity, machine_id};
 pub use import::{
     IMPORT_FILE_NAME, IMPORTED_FILE_NAME, ImportError, Imported, import_file, import_pending,
+    read_history,
 };
 pub use snapshot::Snapshot;
 use store::{Meta, Store};

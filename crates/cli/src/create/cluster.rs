@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use flotilla_cluster::create::{Created, Plan, Request, Signed, check_definition};
 use flotilla_cluster::{Cost, Creator, Definition, LoadOptions, Network, Operator};
 use flotilla_crypto::{SecretKey, os_rng};
+use flotilla_node::clock::wall_clock;
 use flotilla_node::folder::{self, Staging};
 use flotilla_node::remote::{self, fetch_definition, publish_lock};
 use flotilla_node::slashing::interchange::Interchange;
@@ -13,7 +14,6 @@ use rand::CryptoRng;
 
 use super::existing::{Existing, addresses_differ, import_file};
 use super::handover::{KeyManagers, hand_over};
-use super::now;
 use super::terms::{Terms, at_most};
 use crate::bar::Bar;
 use crate::testnet::runtime;
@@ -90,7 +90,7 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         None => None,
     };
     let registration_time = match keys {
-        Some(_) => now().as_secs(),
+        Some(_) => wall_clock().as_secs(),
         None => network.genesis_time,
     };
     let request = Request {

@@ -1,15 +1,15 @@
 //! Splitting keys that exist: where they come from, and what keeps them from signing twice.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use flotilla_cluster::create::File;
 use flotilla_cluster::{Definition, ValidatorAddresses};
 use flotilla_crypto::SecretKey;
 use flotilla_node::folder::{open_in_sequence, open_recursively};
-use flotilla_node::slashing::IMPORT_FILE_NAME;
-use flotilla_node::slashing::interchange::{self, Contents, Interchange, MAX_FILE_BYTES};
+use flotilla_node::slashing::interchange::Interchange;
+use flotilla_node::slashing::{IMPORT_FILE_NAME, read_history};
 use flotilla_types::PublicKeyBytes;
 use zeroize::Zeroizing;
 
@@ -125,17 +125,6 @@ impl Existing {
         }
         Ok(Some(history.to_file()))
     }
-}
-
-fn read_history(path: &Path) -> anyhow::Result<Contents> {
-    let name = || path.display().to_string();
-    let size = std::fs::metadata(path).with_context(name)?.len();
-    ensure!(
-        size <= MAX_FILE_BYTES,
-        "{} has more than {MAX_FILE_BYTES} bytes; export it in the minimal form",
-        path.display()
-    );
-    interchange::read(&std::fs::read(path).with_context(name)?).with_context(name)
 }
 
 /// The file for a node's folder.

@@ -5,9 +5,9 @@ use flotilla_cluster::{
     Address, Creator, Definition, Network, Networks, NewDefinition, Operator, ValidatorAddresses,
     Version, definition_timestamp,
 };
+use flotilla_node::clock::wall_clock;
 use rand::CryptoRng;
 
-use super::now;
 use crate::network::CustomNetwork;
 use crate::warn;
 
@@ -102,7 +102,7 @@ impl Terms {
             creator,
             threshold: Some(self.threshold).filter(|threshold| *threshold != 0),
             validators: self.addresses(validators)?,
-            timestamp: definition_timestamp(now()),
+            timestamp: definition_timestamp(wall_clock()),
             network: &network,
             dkg_algorithm: algorithm.to_owned(),
             deposit_amounts: self

@@ -135,7 +135,7 @@ pub fn import_file(
         path: file.to_owned(),
         source,
     };
-    let contents = interchange::read(&read(file)?).map_err(content)?;
+    let contents = read_history(file)?;
     let found = contents.genesis_validators_root;
     if let Some(expected) = chain.filter(|expected| *expected != found) {
         return Err(content(InterchangeError::OtherChain { found, expected }));
@@ -165,6 +165,17 @@ pub fn import_pending(
         .and_then(|()| File::open(folder)?.sync_all())
         .map_err(|source| ImportError::Rename { path, source })?;
     Ok(Some(imported))
+}
+
+/// What a history file says.
+///
+/// # Errors
+/// It cannot be read, is longer than any export of a cluster, or is not of the form of EIP-3076.
+pub fn read_history(path: &Path) -> Result<Contents, ImportError> {
+    interchange::read(&read(path)?).map_err(|source| ImportError::Content {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ImportError> {

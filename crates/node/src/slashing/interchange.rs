@@ -392,7 +392,7 @@ fn minimal(pubkey: PublicKeyBytes, history: &History) -> Entry {
 }
 
 /// Source and target are the highest of all, though perhaps never of one attestation (EIP-3076, minimal strategy).
-pub(super) fn highest(history: &History) -> Floor {
+pub fn highest(history: &History) -> Floor {
     let mut all = History::with_floor(history.floor());
     all.raise(Floor {
         source: history.attestations().map(|vote| vote.source).max(),
