@@ -48,6 +48,9 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Most amounts for one validator, as in a definition.
+const MAX_AMOUNTS: usize = 256;
+
 const NO_CLUSTER: Refusal = Refusal(StatusCode::NOT_FOUND, "lock not found");
 const NOTHING: Refusal = Refusal(StatusCode::NOT_FOUND, "not found");
 const NOT_ALLOWED: Refusal = Refusal(StatusCode::UNAUTHORIZED, "unauthorized");
@@ -227,6 +230,7 @@ async fn post_deposits(
                 "other credentials than the deposits before",
             ));
         }
+        let full = known.amounts.len() == MAX_AMOUNTS;
         match known
             .amounts
             .iter_mut()
@@ -237,6 +241,9 @@ async fn post_deposits(
                     .partials
                     .retain(|known| known.partial_public_key != partial.partial_public_key);
                 amount.partials.push(partial);
+            }
+            None if full => {
+                return Err(Refusal(StatusCode::BAD_REQUEST, "too many amounts"));
             }
             None => known.amounts.push(CollectedAmount {
                 amount: deposit.amount,
@@ -276,32 +283,33 @@ async fn post_registrations(
             signature: registration.signature,
         };
         let groups = collected.registrations.entry(validator).or_default();
-        let place = match groups
+        // A share's newest open registration counts, so that there are never more groups than shares.
+        for group in groups.iter_mut().filter(|group| !group.quorum) {
+            group
+                .partial_signatures
+                .retain(|known| known.share_index != share);
+        }
+        groups.retain(|group| !group.partial_signatures.is_empty());
+        let known = groups
             .iter()
-            .position(|group| group.message == registration.message)
-        {
-            Some(place) => place,
-            None => {
-                groups.push(RegistrationGroup {
-                    message: registration.message,
-                    partial_signatures: Vec::new(),
-                    quorum: false,
-                });
-                groups.len() - 1
-            }
+            .position(|group| group.message == registration.message);
+        let mut group = match known {
+            Some(place) => groups.swap_remove(place),
+            None => RegistrationGroup {
+                message: registration.message,
+                partial_signatures: Vec::new(),
+                quorum: false,
+            },
         };
-        let group = &mut groups[place];
         group
             .partial_signatures
             .retain(|known| known.share_index != share);
         group.partial_signatures.push(partial);
         if group.partial_signatures.len() >= cluster.lock.threshold() {
-            // At most one group with quorum and one without is kept.
             group.quorum = true;
-            let group = groups.swap_remove(place);
             groups.retain(|group| !group.quorum);
-            groups.push(group);
         }
+        groups.push(group);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use flotilla_cluster::{Cost, Keystore};
 use flotilla_crypto::{SecretKey, os_rng};
-use support::{ADDRESS, create_cluster, failure, flotilla, path, success};
+use support::{ADDRESS, create_cluster, failure, flotilla, path, split_cluster, success};
 use tempfile::TempDir;
 
 /// The secrets in a folder of keystores, by file name.
@@ -172,27 +172,7 @@ fn splitting_needs_a_word_about_the_old_signer() {
     let keys = old_keys(&old);
     let cluster = folder.path().join("cluster");
     let history_file = folder.path().join("history.json");
-    let split = |more: &[&str]| {
-        let common = [
-            "create",
-            "cluster",
-            "--cluster-dir",
-            path(&cluster),
-            "--nodes",
-            "4",
-            "--network",
-            "hoodi",
-            "--insecure-keys",
-            "--fee-recipient-addresses",
-            ADDRESS,
-            "--withdrawal-addresses",
-            ADDRESS,
-            "--split-existing-keys",
-            "--split-keys-dir",
-            path(&old),
-        ];
-        flotilla(&[common.as_slice(), more].concat())
-    };
+    let split = |more: &[&str]| split_cluster(&cluster, &old, more);
     let refused = support::text(&split(&[]));
     assert!(
         refused.contains("--slashing-protection") && refused.contains("slashed"),

@@ -1,24 +1,10 @@
 //! The commands as a person runs them: help, wrong usage, refusals.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
-use std::process::{Command, Output};
+#[path = "support/mod.rs"]
+mod support;
 
-fn flotilla(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_flotilla"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat())
-        .into_owned()
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use support::{flotilla, path, text};
 
 #[test]
 fn every_command_teaches() {

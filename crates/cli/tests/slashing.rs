@@ -1,6 +1,9 @@
 //! `flotilla slashing-protection` as a person runs it, beside a stopped node and beside one that holds the folder.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,6 +23,7 @@ use flotilla_node::slashing::{
 use flotilla_testnet::api::Server;
 use flotilla_testnet::chain::{Config, Seed, Simulator};
 use flotilla_types::{Chain, ChainSpec, Epoch, PublicKeyBytes, Root, Slot, Timestamp};
+use support::{flotilla, text};
 
 const CHAIN: Root = Root([4; 32]);
 
@@ -102,18 +106,6 @@ impl Node {
         .unwrap()
         .0
     }
-}
-
-fn flotilla(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_flotilla"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat())
-        .into_owned()
 }
 
 fn done(output: &Output) -> String {

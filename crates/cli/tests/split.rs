@@ -9,7 +9,7 @@ use std::fs;
 use flotilla_cluster::{Cost, Keystore};
 use flotilla_crypto::{SecretKey, os_rng};
 use serde_json::{Value, json};
-use support::{ADDRESS, flotilla, path, success, text};
+use support::{flotilla, path, split_cluster, text};
 use tempfile::TempDir;
 
 /// The old signer has attested to this target epoch; of four slots each.
@@ -44,26 +44,8 @@ fn the_history_of_the_old_signer_forbids_what_would_contradict_it() {
         "data": entries,
     });
     fs::write(&history, file.to_string()).unwrap();
-    success(&[
-        "create",
-        "cluster",
-        "--cluster-dir",
-        path(&cluster),
-        "--nodes",
-        "4",
-        "--network",
-        "hoodi",
-        "--insecure-keys",
-        "--fee-recipient-addresses",
-        ADDRESS,
-        "--withdrawal-addresses",
-        ADDRESS,
-        "--split-existing-keys",
-        "--split-keys-dir",
-        path(&old),
-        "--slashing-protection",
-        path(&history),
-    ]);
+    let split = split_cluster(&cluster, &old, &["--slashing-protection", path(&history)]);
+    assert!(split.status.success(), "{}", text(&split));
 
     let run = flotilla(&[
         "testnet",

@@ -3,29 +3,16 @@
 
 #[path = "support/mod.rs"]
 mod support;
+/// The shared vectors are found like those of the cluster room.
+#[path = "../../cluster/tests/vectors/folder.rs"]
+#[allow(dead_code)]
+mod vector_folder;
 
 use std::path::{Path, PathBuf};
 
 use support::{failure, path, success};
 use tempfile::TempDir;
-
-fn folder(kind: &str) -> Option<PathBuf> {
-    let chosen = std::env::var_os("FLOTILLA_VECTORS").map(PathBuf::from);
-    let root = chosen
-        .clone()
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors"));
-    let folder = root.join(kind);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(
-        chosen.is_none(),
-        "FLOTILLA_VECTORS is set, but {} is absent",
-        folder.display()
-    );
-    println!("no vectors at {}: nothing checked", folder.display());
-    None
-}
+use vector_folder::folder;
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> = folder

@@ -70,6 +70,29 @@ pub fn create_cluster(folder: &Path, more: &[&str]) -> String {
     success(&[common.as_slice(), more].concat())
 }
 
+/// Splits the keys in a folder into a cluster of 4 nodes with cheap keystores.
+pub fn split_cluster(folder: &Path, keys: &Path, more: &[&str]) -> Output {
+    let common = [
+        "create",
+        "cluster",
+        "--cluster-dir",
+        path(folder),
+        "--nodes",
+        "4",
+        "--network",
+        "hoodi",
+        "--insecure-keys",
+        "--fee-recipient-addresses",
+        ADDRESS,
+        "--withdrawal-addresses",
+        ADDRESS,
+        "--split-existing-keys",
+        "--split-keys-dir",
+        path(keys),
+    ];
+    flotilla(&[common.as_slice(), more].concat())
+}
+
 /// Takes one import of two keystores; a connection without a request is a probe.
 pub struct KeyManager {
     pub address: String,
