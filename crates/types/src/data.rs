@@ -1,6 +1,7 @@
 //! What is agreed on, signed and submitted, and its bytes.
 
 mod aggregate;
+mod assignments;
 mod attestation;
 mod attester;
 mod block;
@@ -19,6 +20,7 @@ mod sync_message;
 mod unsigned;
 
 pub use aggregate::{AggregateAndProof, AggregateValue, SignedAggregateAndProof};
+pub use assignments::{ProposerDuty, SyncCommitteeDuty};
 pub use attestation::{Attestation, AttestationData, Checkpoint, SingleAttestation, SizeError};
 pub use attester::{AttesterDuty, AttesterValue};
 pub use codec::DecodeError;

@@ -81,3 +81,24 @@ pub(crate) mod hex_bytes {
         from_text::<D, Hex>(deserializer).map(|hex| hex.0)
     }
 }
+
+/// A list of bare `u64`s as decimal texts.
+pub(crate) mod quoted_list {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::quoted;
+
+    #[derive(Deserialize)]
+    struct Quoted(#[serde(with = "quoted")] u64);
+
+    pub(crate) fn serialize<S: Serializer>(list: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(list.iter().map(u64::to_string))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u64>, D::Error> {
+        let list = Vec::<Quoted>::deserialize(deserializer)?;
+        Ok(list.into_iter().map(|Quoted(number)| number).collect())
+    }
+}

@@ -42,12 +42,12 @@ pub use chain::{Chain, GATE_EPOCHS_AHEAD, GateError};
 pub use data::{
     AggregateAndProof, AggregateValue, Attestation, AttestationData, AttesterDuty, AttesterValue,
     BeaconCommitteeSelection, BlockFacts, BlockHeader, Checkpoint, ContributionAndProof,
-    DecodeError, Proposal, RandaoReveal, SignedAggregateAndProof, SignedAttestation,
+    DecodeError, Proposal, ProposerDuty, RandaoReveal, SignedAggregateAndProof, SignedAttestation,
     SignedContributionAndProof, SignedData, SignedProposal, SignedValidatorRegistration,
     SignedVoluntaryExit, SingleAttestation, SizeError, SubcommitteeBits,
-    SyncAggregatorSelectionData, SyncCommitteeContribution, SyncCommitteeMessage,
-    SyncCommitteeSelection, SyncContributions, UnsignedData, ValidatorRegistration, ValueError,
-    VersionedRegistration, VoluntaryExit,
+    SyncAggregatorSelectionData, SyncCommitteeContribution, SyncCommitteeDuty,
+    SyncCommitteeMessage, SyncCommitteeSelection, SyncContributions, UnsignedData,
+    ValidatorRegistration, ValueError, VersionedRegistration, VoluntaryExit,
 };
 pub use due::{BasisPoints, DuePoints, DueSchedule};
 pub use duty::{Duty, DutyKind};

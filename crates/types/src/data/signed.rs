@@ -85,6 +85,16 @@ impl SignedData {
         }
     }
 
+    /// Which of several objects that one validator signs in one duty: the subcommittee for the two kinds that have one,
+    /// else 0.
+    pub const fn item(&self) -> u64 {
+        match self {
+            Self::PrepareSyncContribution(selection) => selection.subcommittee_index,
+            Self::SyncContribution(signed) => signed.message.contribution.subcommittee_index,
+            _ => 0,
+        }
+    }
+
     /// The signature inside.
     pub const fn signature(&self) -> &SignatureBytes {
         match self {
