@@ -20,21 +20,45 @@
 //! ```
 
 mod answers;
+mod attesting;
+mod block_answer;
+mod chain;
+mod config;
+mod duties;
 mod endpoint;
 mod error;
 mod events;
+mod exchange;
+mod known;
 mod node;
 mod observer;
+mod pools;
+mod production;
+mod publication;
+mod query;
+mod race;
+mod rewards;
 mod sse;
+mod status;
 mod submission;
 mod tls;
+mod validators;
 
-pub use answers::{AttesterDuties, Genesis, Syncing, Validator, ValidatorStatus};
+pub use answers::{Genesis, Syncing, Validator, ValidatorStatus};
+pub use attesting::{AggregateQuery, ContributionQuery};
+pub use chain::{BlockId, BlockRoot, ChainHeader, FinalityCheckpoints};
+pub use config::{EndpointConfig, Timeouts};
+pub use duties::{AttesterDuties, ProposerDuties};
 pub use endpoint::EndpointStatus;
 pub use error::{ConfigError, Failure, QueryError, Reason};
 pub use events::{Event, Events, Told, Topic};
-pub use node::{BeaconNode, Timeouts};
+pub use node::BeaconNode;
 pub use observer::{Observer, Request};
+pub use pools::{
+    AttestationBatch, CommitteeSubscription, ProposerPreparation, SyncCommitteeSubscription,
+};
+pub use production::{ProducedBlock, ProductionBudget, ProductionQuery};
 /// The address of an endpoint. User and password in it are sent as basic authentication and never shown.
 pub use reqwest::Url;
-pub use submission::{AttestationBatch, ProposerPreparation, Rejection, SubmitError};
+pub use rewards::{AttestationRewards, IdealReward, ValidatorReward, VoteRewards};
+pub use submission::{Rejection, SubmitError};

@@ -24,7 +24,10 @@ fn head(slot: u64) -> String {
 
 fn slot_of(told: Told) -> u64 {
     match told.event {
-        Event::Head { slot, .. } | Event::ChainReorg { slot, .. } => slot.0,
+        Event::Head { slot, .. }
+        | Event::ChainReorg { slot, .. }
+        | Event::Block { slot, .. }
+        | Event::BlockGossip { slot, .. } => slot.0,
     }
 }
 

@@ -17,7 +17,9 @@ fn timeouts() -> Timeouts {
     Timeouts {
         connect: Duration::from_secs(20),
         query: Duration::from_secs(20),
+        epoch_query: Duration::from_secs(20),
         submit: Duration::from_secs(20),
+        publish: Duration::from_secs(20),
         events_idle: Duration::from_secs(20),
         events_reconnect: Duration::from_millis(1),
     }
