@@ -1,8 +1,13 @@
 //! Asks beacon nodes, several endpoints in order.
 //!
-//! A [`BeaconNode`] is one logical node behind one or more endpoints. Questions go to the first healthy endpoint and,
-//! when that fails, to the next; submissions go to all at once, because an attestation that reached two nodes is seen by
-//! more of the network. Everything foreign is bounded: time, body sizes, event sizes.
+//! A [`BeaconNode`] is one logical node behind one or more endpoints. Questions go to the best-placed endpoint and, when
+//! that fails or is late, to the next; where a later answer may be a better one (blocks, aggregates), all are asked.
+//! Submissions go to all at once, because what has reached two nodes is seen by more of the network. Everything foreign
+//! is bounded: time, body sizes, event sizes.
+//!
+//! [`BeaconNode`]'s methods are in one file per subject: `status`, `validators`, `chain`, `duties`, `attesting` and
+//! `production` ask, `pools` and `publication` submit. Beneath, `query` and `race` choose among endpoints, `submission`
+//! counts who accepted what, and `exchange` makes one bounded request.
 //!
 //! ```no_run
 //! use std::time::Duration;

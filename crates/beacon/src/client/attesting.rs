@@ -160,6 +160,7 @@ fn aggregate(
         Some(committee) => same("committee", asked.committee, CommitteeIndex(committee))?,
         None => return Err("an aggregate of several committees".to_owned()),
     }
+    is_of_somebody(aggregate.aggregation_bits().ones().next())?;
     Ok(AggregateValue {
         fork: Some(asked.fork),
         aggregate,
@@ -185,7 +186,15 @@ fn contribution(
         contribution.subcommittee_index,
     )?;
     same("block root", asked.root, contribution.beacon_block_root)?;
+    is_of_somebody(contribution.aggregation_bits.ones().next())?;
     Ok(contribution)
+}
+
+/// What nobody has signed is worth nothing to anybody.
+fn is_of_somebody(first: Option<u64>) -> Result<(), String> {
+    first
+        .map(|_| ())
+        .ok_or_else(|| "nobody has signed it".to_owned())
 }
 
 /// A fork that is named must be the one asked for; some nodes name none.

@@ -6,7 +6,7 @@ use flotilla_types::{BlockHeader, Checkpoint, Root, Slot, ValidatorIndex};
 use serde::Deserialize;
 
 use super::{
-    answers::{data, json, plain},
+    answers::{json, plain},
     error::QueryError,
     exchange::Answer,
     node::BeaconNode,
@@ -103,24 +103,17 @@ impl BeaconNode {
     }
 }
 
-fn block_root(answer: &Answer, asked: BlockId) -> Result<BlockRoot, String> {
-    #[derive(Deserialize)]
-    struct Layout {
-        #[serde(default)]
-        execution_optimistic: bool,
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        root: Root,
-    }
-    let layout: Layout = json(answer)?;
-    let root = layout.data.root;
-    is_asked(asked, root, None)?;
-    Ok(BlockRoot {
-        root,
-        execution_optimistic: layout.execution_optimistic,
-    })
+/// An answer about a block, which says beside it how well the block is verified.
+#[derive(Deserialize)]
+struct AboutBlock<T> {
+    #[serde(default)]
+    execution_optimistic: bool,
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct RootLayout {
+    root: Root,
 }
 
 #[derive(Deserialize)]
@@ -144,20 +137,23 @@ struct MessageLayout {
     body_root: Root,
 }
 
+fn block_root(answer: &Answer, asked: BlockId) -> Result<BlockRoot, String> {
+    let about: AboutBlock<RootLayout> = json(answer)?;
+    let root = about.data.root;
+    is_asked(asked, root, None)?;
+    Ok(BlockRoot {
+        root,
+        execution_optimistic: about.execution_optimistic,
+    })
+}
+
 fn header(answer: &Answer, asked: BlockId) -> Result<ChainHeader, String> {
-    #[derive(Deserialize)]
-    struct Beside {
-        #[serde(default)]
-        execution_optimistic: bool,
-    }
-    let Beside {
-        execution_optimistic,
-    } = json(answer)?;
+    let about: AboutBlock<HeaderLayout> = json(answer)?;
     let HeaderLayout {
         root,
         canonical,
         header: SignedLayout { message },
-    } = data(answer)?;
+    } = about.data;
     is_asked(asked, root, Some(message.slot))?;
     let header = BlockHeader {
         slot: message.slot,
@@ -169,7 +165,7 @@ fn header(answer: &Answer, asked: BlockId) -> Result<ChainHeader, String> {
     Ok(ChainHeader {
         root,
         canonical,
-        execution_optimistic,
+        execution_optimistic: about.execution_optimistic,
         header,
     })
 }

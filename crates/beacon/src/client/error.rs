@@ -104,7 +104,7 @@ pub struct Failure {
     pub endpoint: String,
     /// The HTTP method.
     pub method: &'static str,
-    /// Path and query.
+    /// Path and query, cut where they are long.
     pub path: String,
     /// Why.
     pub reason: Reason,

@@ -20,6 +20,10 @@ use super::{
 pub(super) const CONSENSUS_VERSION: &str = "Eth-Consensus-Version";
 /// Most bytes read of a body that comes with an error: enough for a list of failed items.
 const MAX_ERROR_BODY: usize = 1 << 20;
+/// Most bytes set aside for a body before they have come.
+const READY_FOR: usize = 1 << 20;
+/// Most characters of path and query in an error.
+const SHOWN_PATH: usize = 160;
 /// The media types of bodies.
 const JSON: &str = "application/json";
 const SSZ: &str = "application/octet-stream";
@@ -164,7 +168,7 @@ impl Endpoint {
         Failure {
             endpoint: self.label().to_owned(),
             method,
-            path: call.path.clone(),
+            path: shortened(&call.path),
             reason,
         }
     }
@@ -206,6 +210,14 @@ impl Endpoint {
     }
 }
 
+/// A path for an error's text, which needs no list of keys.
+fn shortened(path: &str) -> String {
+    match path.char_indices().nth(SHOWN_PATH) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
+}
+
 /// What an error answer says, as far as it can be read.
 async fn refused(status: StatusCode, response: Response, timeout: Duration) -> (Reason, Vec<u8>) {
     let body = read(response, MAX_ERROR_BODY, timeout)
@@ -229,7 +241,7 @@ async fn read(mut response: Response, limit: usize, timeout: Duration) -> Result
     if announced > limit {
         return Err(Reason::Oversized { limit });
     }
-    let mut body = Vec::with_capacity(announced);
+    let mut body = Vec::with_capacity(announced.min(READY_FOR));
     while let Some(chunk) = response
         .chunk()
         .await
@@ -256,4 +268,17 @@ pub(super) fn reason_of(error: reqwest::Error, timeout: Duration) -> Reason {
         source = cause.source();
     }
     Reason::Network(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_paths_are_cut_in_errors() {
+        assert_eq!(shortened("/eth/v1/node/syncing"), "/eth/v1/node/syncing");
+        let shown = shortened(&format!("/eth?id={}", "é".repeat(500)));
+        assert_eq!(shown.chars().count(), SHOWN_PATH + 1);
+        assert!(shown.ends_with('…'));
+    }
 }

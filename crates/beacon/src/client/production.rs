@@ -80,7 +80,6 @@ impl BeaconNode {
         sizes: &ListSizes,
     ) -> Result<ProducedBlock, QueryError> {
         let start = Instant::now();
-        let local_budget = budget.give_up.saturating_sub(budget.local_after);
         let local = ProductionQuery {
             builder_boost_factor: BUILDER_NEVER,
             ..*query
@@ -88,7 +87,10 @@ impl BeaconNode {
         // A second request that is the same as the first would only double the work.
         let second = (query.builder_boost_factor != BUILDER_NEVER).then(|| Second {
             after: budget.local_after,
-            ask: Box::new(move || self.ask_all(local, local_budget, sizes)),
+            ask: Box::new(move || {
+                let left = budget.give_up.saturating_sub(start.elapsed());
+                self.ask_all(local, left, sizes)
+            }),
         });
         let first = self.ask_all(*query, budget.give_up, sizes);
         let weight =

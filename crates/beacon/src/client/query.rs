@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -87,8 +87,7 @@ impl BeaconNode {
             match result {
                 Ok(value) => {
                     self.note_late(call, &asked, late);
-                    self.using_fallback
-                        .store(endpoint.is_fallback(), Ordering::Relaxed);
+                    self.note_answer_of(endpoint);
                     return Ok(value);
                 }
                 Err(failure) => {
@@ -97,6 +96,11 @@ impl BeaconNode {
                 }
             }
         }
+    }
+
+    fn note_answer_of(&self, endpoint: &Endpoint) {
+        self.using_fallback
+            .store(endpoint.is_fallback(), Ordering::Relaxed);
     }
 
     /// Those that are late when another has answered are asked later next time.
@@ -135,12 +139,17 @@ impl BeaconNode {
             .partition(|endpoint| Some(standing(endpoint)) == first);
         let mut failures = Vec::new();
         for group in [first, others] {
+            let ask = |endpoint| self.ask(endpoint, call, &parse);
             let asked = group
                 .iter()
-                .map(|endpoint| self.ask(endpoint, call, &parse).boxed())
+                .map(|&endpoint| ask(endpoint).map_ok(move |value| (endpoint, value)).boxed())
                 .collect();
-            match race::run(asked, None, call.timeout / BETTER, &rank).await {
-                Ok(won) => return Ok(won.answer),
+            match race::run(asked, None, call.timeout / BETTER, |(_, value)| rank(value)).await {
+                Ok(won) => {
+                    let (endpoint, value) = won.answer;
+                    self.note_answer_of(endpoint);
+                    return Ok(value);
+                }
                 Err(failed) => failures.extend(failed),
             }
         }

@@ -2,10 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attesting;
+mod bad_input;
+mod blocks;
+mod chain;
+mod duties;
 mod events;
 mod failover;
+mod production;
+mod publication;
 mod queries;
 mod server;
+mod standing;
 mod submissions;
 
 use std::time::Duration;
