@@ -66,8 +66,20 @@ impl Reason {
             Self::Timeout(_) | Self::Network(_) | Self::Oversized { .. } | Self::Malformed(_) => {
                 true
             }
-            Self::Status { status, .. } => *status >= 500,
+            // 501: a node of another make, which is well.
+            Self::Status { status, .. } => *status >= 500 && *status != 501,
         }
+    }
+
+    /// Whether the endpoint answered that it does not know this kind of request.
+    pub(crate) fn is_unknown_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Status {
+                status: 404 | 405 | 415 | 501,
+                ..
+            }
+        )
     }
 }
 
@@ -92,7 +104,7 @@ pub struct Failure {
     pub endpoint: String,
     /// The HTTP method.
     pub method: &'static str,
-    /// Path and query.
+    /// Path and query, cut where they are long.
     pub path: String,
     /// Why.
     pub reason: Reason,
