@@ -92,15 +92,21 @@ pub struct Arguments {
     /// Beacon nodes that are asked when the others fail.
     #[arg(long, value_delimiter = ',', help_heading = "Beacon node")]
     fallback_beacon_node_endpoints: Vec<Url>,
-    /// Longest wait for an answer.
-    #[arg(long, default_value = "2s", value_parser = parse_duration, help_heading = "Beacon node")]
-    beacon_node_timeout: Duration,
-    /// Longest wait for a submission.
-    #[arg(long, default_value = "2s", value_parser = parse_duration, help_heading = "Beacon node")]
-    beacon_node_submit_timeout: Duration,
-    /// Extra HTTP headers, NAME=VALUE.
-    #[arg(long, value_delimiter = ',', value_parser = header, help_heading = "Beacon node")]
-    beacon_node_headers: Vec<(String, String)>,
+    /// Longest wait for an answer [default: a sixth of the slot].
+    #[arg(long, value_parser = parse_duration, help_heading = "Beacon node")]
+    beacon_node_timeout: Option<Duration>,
+    /// Longest wait for a submission [default: a sixth of the slot].
+    #[arg(long, value_parser = parse_duration, help_heading = "Beacon node")]
+    beacon_node_submit_timeout: Option<Duration>,
+    /// Extra HTTP headers: NAME=VALUE for all beacon nodes, or PLACE:NAME=VALUE for one, counted from 0, fallbacks last.
+    #[arg(long, value_delimiter = ',', value_parser = placed_header, help_heading = "Beacon node")]
+    beacon_node_headers: Vec<PlacedHeader>,
+    /// Text in the free bytes of our blocks: one, or one for each validator; 28 bytes, or 32 with the next flag.
+    #[arg(long, value_delimiter = ',', help_heading = "Beacon node")]
+    graffiti: Vec<String>,
+    /// Do not append letters for the software that made the block.
+    #[arg(long, help_heading = "Beacon node")]
+    graffiti_disable_client_append: bool,
 
     /// Addresses to listen on for peers, IP:PORT. With several data folders: one each, in their order.
     #[arg(long, value_delimiter = ',', help_heading = "Peers")]
@@ -119,15 +125,13 @@ pub struct Arguments {
 }
 
 /// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
-const WITHOUT_MEANING: [&str; 34] = [
+const WITHOUT_MEANING: [&str; 32] = [
     "consensus-protocol",
     "debug-address",
     "feature-set",
     "feature-set-disable",
     "feature-set-enable",
     "fetch-feerecipient-updates",
-    "graffiti",
-    "graffiti-disable-client-append",
     "jaeger-address",
     "jaeger-service",
     "loki-addresses",
@@ -174,6 +178,28 @@ pub fn with_flags_of_the_field(command: Command) -> Command {
 pub fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A header for all beacon nodes, or for one.
+#[derive(Clone)]
+struct PlacedHeader {
+    place: Option<usize>,
+    header: (String, String),
+}
+
+/// Names of headers have no colon, so a place before one is told apart.
+fn placed_header(text: &str) -> Result<PlacedHeader, String> {
+    let place = text
+        .split_once(':')
+        .and_then(|(place, rest)| Some((place.parse().ok()?, rest)));
+    let (place, text) = match place {
+        Some((place, rest)) => (Some(place), rest),
+        None => (None, text),
+    };
+    Ok(PlacedHeader {
+        place,
+        header: header(text)?,
+    })
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -264,12 +290,10 @@ impl Arguments {
         );
         let clusters = self.clusters()?;
         let custom_network = self.custom.network()?;
-        let mut beacon_nodes = self.beacon_node_endpoints;
-        beacon_nodes.extend(self.fallback_beacon_node_endpoints);
+        let beacon_nodes = self.beacon_nodes()?;
         Ok(Config {
             clusters,
             beacon_nodes,
-            beacon_headers: self.beacon_node_headers,
             beacon_timeout: self.beacon_node_timeout,
             beacon_submit_timeout: self.beacon_node_submit_timeout,
             monitoring: self.monitoring_address,
@@ -277,8 +301,38 @@ impl Arguments {
             no_verify: self.no_verify,
             builder_api: self.builder_api,
             execution_client: self.execution.address(),
+            graffiti: self.graffiti,
+            graffiti_names_client: !self.graffiti_disable_client_append,
             nickname: self.nickname,
         })
+    }
+
+    fn beacon_nodes(&self) -> anyhow::Result<Vec<EndpointConfig>> {
+        let primaries = self.beacon_node_endpoints.iter().cloned();
+        let fallbacks = self.fallback_beacon_node_endpoints.iter().cloned();
+        let mut nodes: Vec<EndpointConfig> = primaries
+            .map(EndpointConfig::primary)
+            .chain(fallbacks.map(EndpointConfig::fallback))
+            .collect();
+        let count = nodes.len();
+        for PlacedHeader { place, header } in &self.beacon_node_headers {
+            match place {
+                None => nodes
+                    .iter_mut()
+                    .for_each(|node| node.headers.push(header.clone())),
+                Some(place) => nodes
+                    .get_mut(*place)
+                    .with_context(|| {
+                        format!(
+                            "--beacon-node-headers {place}:{}=…: there are {count} beacon nodes, counted from 0",
+                            header.0
+                        )
+                    })?
+                    .headers
+                    .push(header.clone()),
+            }
+        }
+        Ok(nodes)
     }
 
     fn clusters(&self) -> anyhow::Result<Vec<ClusterConfig>> {

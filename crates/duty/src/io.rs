@@ -115,6 +115,18 @@ pub enum Request {
     Contributions(Vec<ContributionRequest>),
 }
 
+impl Request {
+    /// For how many validators something is asked.
+    pub fn validators(&self) -> usize {
+        match self {
+            Self::Attestations(list) => list.len(),
+            Self::Block { .. } => 1,
+            Self::Aggregates(list) => list.len(),
+            Self::Contributions(list) => list.len(),
+        }
+    }
+}
+
 /// An aggregate that one of our validators has been selected to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AggregateRequest {
@@ -526,6 +538,9 @@ pub enum Output {
         /// The question.
         question: GuardQuestion,
     },
+    /// These validators are selected to aggregate, the beacon node may be told so. Only for those that the built-in signer
+    /// signs for.
+    Selected(Vec<AttesterDuty>),
     /// Tell a validator client.
     Reply {
         /// The question or delivery that is answered.

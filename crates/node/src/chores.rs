@@ -187,7 +187,7 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
         operators: parts.codec.nodes(),
         threshold: parts.threshold,
         validators: parts.validators.len(),
-        active_validators: parts.active.load(Ordering::Relaxed),
+        active_validators: parts.on_chain.active(),
         signer: cluster.signer.into(),
         paused: crate::folder::is_paused(&parts.data_folder),
         slashing: SlashingStatus {
@@ -228,19 +228,13 @@ pub(crate) async fn follow_head(
         let epoch = chain.epoch_of(slot);
         for cluster in &clusters {
             cluster.parts.telemetry.beacon_head(&endpoint, slot, delay);
-            for (epoch, dependent_root) in [
-                (epoch, previous_duty_dependent_root),
-                (Epoch(epoch.0 + 1), current_duty_dependent_root),
-            ] {
-                // The shell is stopping.
-                let _ = cluster
-                    .inbox
-                    .send(Input::Head {
-                        epoch,
-                        dependent_root,
-                    })
-                    .await;
-            }
+            let head = Input::Head {
+                epoch,
+                previous: previous_duty_dependent_root,
+                current: current_duty_dependent_root,
+            };
+            // An error means that the shell is stopping.
+            let _ = cluster.inbox.send(head).await;
         }
     }
 }

@@ -4,7 +4,7 @@ mod error;
 mod opening;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,8 +24,11 @@ use tracing::{info, warn};
 use crate::chores;
 use crate::clock::{Clock, wall_clock};
 use crate::config::{ClusterConfig, Config};
-use crate::duties;
+use crate::clients::Clients;
+use crate::duties::{self, Members};
+use crate::exits::Exits;
 use crate::folder::{Folder, Passwords};
+use crate::graffiti::Graffiti;
 use crate::monitoring::{OutcomeStream, Readiness, Server, Sources, Status};
 use crate::preparations::{self, Overrides};
 use crate::shell::{Parts, Shell};
@@ -81,6 +84,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         return Ok(());
     };
     let chain = Arc::new(chain);
+    let beacon = beacon.with_timeouts(timeouts(&config, chain.spec.slot_duration))?;
     check_endpoints(&beacon, &chain).await?;
     let clock = Clock::start(chain.spec.slot_duration);
     let workers = Workers::start().map_err(|source| StartError::System {
@@ -177,17 +181,18 @@ impl Observer for BeaconObserver {
 }
 
 fn connect(config: &Config, telemetry: Vec<ClusterTelemetry>) -> Result<BeaconNode, StartError> {
-    let timeouts = Timeouts {
-        query: config.beacon_timeout,
-        submit: config.beacon_submit_timeout,
-        ..Timeouts::default()
-    };
-    let beacon = BeaconNode::with_headers(
-        config.beacon_nodes.clone(),
-        timeouts,
-        &config.beacon_headers,
-    )?;
+    let beacon = BeaconNode::with_endpoints(&config.beacon_nodes, Timeouts::default())?;
     Ok(beacon.with_observer(Arc::new(BeaconObserver(telemetry))))
+}
+
+/// Those that follow from the slot, except where the operator has set others.
+fn timeouts(config: &Config, slot: Duration) -> Timeouts {
+    let of_slot = Timeouts::for_slot(slot);
+    Timeouts {
+        query: config.beacon_timeout.unwrap_or(of_slot.query),
+        submit: config.beacon_submit_timeout.unwrap_or(of_slot.submit),
+        ..of_slot
+    }
 }
 
 /// Waits until a beacon node tells which chain this is.
@@ -297,6 +302,21 @@ async fn start(
 
     let me = folder.me;
     let threshold = folder.lock.threshold();
+    let name = folder.lock.name().to_owned();
+    let lock = folder.lock.clone();
+    let overrides = Overrides::open(&config.overrides_file, &lock)?;
+    let graffiti = Graffiti::new(
+        &context.config.graffiti,
+        context.config.graffiti_names_client,
+        &validators,
+    )?;
+    let graffiti = graffiti.on(&beacon.version().await.unwrap_or_default());
+    let exits = Exits::open(&data)?;
+    let identity = folder.identity.clone();
+    let signer = match config.signer {
+        SignerKind::Builtin => Some(open_signer(folder, &config, workers).await?),
+        SignerKind::ValidatorClient => None,
+    };
     let members: BTreeSet<PublicKeyBytes> = validators.iter().copied().collect();
     let mut engine = Engine::new(duty::Config {
         cluster: duty::Cluster {
@@ -306,24 +326,17 @@ async fn start(
             validators: members.clone(),
         },
         chain: Arc::clone(chain),
-        signer: match config.signer {
-            SignerKind::Builtin => duty::Signer::Builtin,
-            SignerKind::ValidatorClient => duty::Signer::ValidatorClient,
-        },
+        builtin: signer
+            .iter()
+            .flat_map(Signer::validators)
+            .copied()
+            .collect(),
         started: logged.complete_since,
         votes_known: false,
         faults: Faults::default(),
     });
     engine.restore(logged_votes.votes);
 
-    let name = folder.lock.name().to_owned();
-    let lock = folder.lock.clone();
-    let overrides = Overrides::open(&config.overrides_file, &lock)?;
-    let identity = folder.identity.clone();
-    let signer = match config.signer {
-        SignerKind::Builtin => Some(open_signer(folder, &config, workers).await?),
-        SignerKind::ValidatorClient => None,
-    };
     let mut network = p2p::Config::new(
         identity.to_bytes(),
         peers
@@ -339,9 +352,11 @@ async fn start(
     for address in handle.listen_addresses() {
         info!(%address, "listening for peers");
     }
+    let inbox = Shell::inbox();
     let parts = Arc::new(Parts {
         me,
         threshold,
+        on_chain: Members::new(validators.clone()),
         validators,
         members,
         hash: hex::encode(lock_hash)[..7].to_owned(),
@@ -358,7 +373,11 @@ async fn start(
         beacon: beacon.clone(),
         telemetry,
         outcomes,
-        active: AtomicUsize::new(0),
+        builder_api: context.config.builder_api,
+        graffiti,
+        plural: AtomicBool::new(false),
+        clients: Clients::new(inbox.0.clone()),
+        exits: Arc::new(Mutex::new(exits)),
         introduction: PeerInfo {
             version: PEER_VERSION.into(),
             lock_hash: lock_hash.to_vec(),
@@ -370,10 +389,11 @@ async fn start(
             client: "flotilla".into(),
         },
     });
-    let shell = Shell::new(Arc::clone(&parts), engine, vote_log, events);
+    let sender = inbox.0.clone();
+    let shell = Shell::new(Arc::clone(&parts), engine, vote_log, events, inbox);
     let cluster = chores::Cluster {
         parts,
-        inbox: shell.inbox(),
+        inbox: sender,
         name,
         lock,
         builder_api: context.config.builder_api,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use flotilla_duty::Outcome;
 use flotilla_duty::io::Rejected;
+use flotilla_duty::guard::Verdict;
 use flotilla_types::{Duty, DutyKind, Epoch, PeerIndex, Slot, Timestamp};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -237,11 +238,23 @@ impl ClusterTelemetry {
     }
 
     /// The beacon node assigned `count` duties of a kind to validators of this cluster.
-    pub fn scheduled(&self, kind: DutyKind, count: u64) {
+    pub fn scheduled(&self, kind: DutyKind, count: usize) {
         self.metrics
             .scheduled
             .get_or_create(&self.labels([("duty", kind.name())]))
-            .inc_by(count);
+            .inc_by(count as u64);
+    }
+
+    /// The own beacon nodes were asked about the chain of a value that was not theirs.
+    pub fn examined(&self, duty: Duty, verdict: Verdict) {
+        let verdict = match verdict {
+            Verdict::Fits => "fits",
+            Verdict::Conflicts => "conflicts",
+            Verdict::Unknown => "unknown",
+            Verdict::Silent => "silent",
+        };
+        let labels = self.labels([("duty", duty.kind.name()), ("verdict", verdict)]);
+        self.metrics.examined.get_or_create(&labels).inc();
     }
 
     /// A slot has begun. Participation in duties that are long over is settled here.

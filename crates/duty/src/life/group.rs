@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use flotilla_types::{DutyKind, PeerIndex, Root, Timestamp};
+use flotilla_types::{DutyKind, PeerIndex, Root, SignedData, Timestamp};
 
 use super::{Group, Life};
 use crate::engine::Facts;
 use crate::io::{Claim, Combination, Combined, FetchError, Item, Output, PartialSet, Rejected};
-use crate::kinds::{self, Object};
+use crate::kinds::{self, Object, aggregation};
 use crate::knowledge::Weighed;
 use crate::schedule::retry_delay;
 use crate::signatures::Standing;
@@ -233,6 +233,7 @@ impl Life {
             }
         }
         self.report_bad(culprits, out);
+        self.announce_selected(&items, facts, out);
         if submitted && !items.is_empty() {
             out.push(Output::Submit {
                 duty: self.duty,
@@ -240,6 +241,28 @@ impl Life {
             });
         }
         self.advance(now, facts, out);
+    }
+
+    /// The beacon node gathers what it is told will be aggregated.
+    fn announce_selected(
+        &self,
+        signed: &[(Item, SignedData)],
+        facts: &Facts<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let selected = |(item, data): &(Item, SignedData)| {
+            let SignedData::PrepareAggregator(selection) = data else {
+                return None;
+            };
+            let duty = self.knowledge.definitions.get(&item.validator)?.attester()?;
+            let chosen =
+                aggregation::is_selected(duty, &selection.selection_proof, facts.chain);
+            (chosen && facts.builtin.contains(&item.validator)).then_some(*duty)
+        };
+        let selected: Vec<_> = signed.iter().filter_map(selected).collect();
+        if !selected.is_empty() {
+            out.push(Output::Selected(selected));
+        }
     }
 
     /// The beacon nodes' answer.

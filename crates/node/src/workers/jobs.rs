@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flotilla_crypto::combine::{self, Request, combine_all, verify_partials};
 use flotilla_crypto::{KeyError, PublicKey, Verified};
-use flotilla_duty::io::{Claim, Combination, Combined};
+use flotilla_duty::io::{Claim, Combination, Combined, Item};
 use flotilla_types::{PublicKeyBytes, Root, SignatureBytes};
 
 use super::{WorkError, Workers};
@@ -82,7 +82,7 @@ impl KeyTable {
 
     fn share_key(&self, claim: &Claim) -> Option<&PublicKey> {
         self.validators
-            .get(&claim.validator)?
+            .get(&claim.item.validator)?
             .shares
             .get(claim.share.peer())
     }
@@ -138,7 +138,7 @@ pub async fn combine(
     threshold: usize,
     signing_root: Root,
     items: Vec<Combination>,
-) -> Result<Vec<(PublicKeyBytes, Combined)>, WorkError> {
+) -> Result<Vec<(Item, Combined)>, WorkError> {
     // One batch shares its pairings, so splitting pays less than for signing; but half the batch on each of two threads still
     // ends sooner.
     workers
@@ -153,11 +153,11 @@ fn combine_here(
     threshold: usize,
     signing_root: Root,
     items: Vec<Combination>,
-) -> Vec<(PublicKeyBytes, Combined)> {
+) -> Vec<(Item, Combined)> {
     let requests: Vec<Option<Request<'_>>> = items
         .iter()
         .map(|item| {
-            let validator = keys.validators.get(&item.validator)?;
+            let validator = keys.validators.get(&item.item.validator)?;
             let partials = item
                 .partials
                 .iter()
@@ -179,7 +179,7 @@ fn combine_here(
             .as_ref()
             .and_then(|_| combined.next())
             .map_or_else(|| strangers(item), translate);
-        results.push((item.validator, result));
+        results.push((item.item, result));
     }
     results
 }
