@@ -56,7 +56,7 @@ impl BeaconNode {
             SMALL,
         );
         call.accept = Accept::SszOrJson;
-        self.query(&call, |answer| attestation_data(&answer, slot))
+        self.query(&call, |answer| attestation_data(&answer, slot, committee))
             .await
     }
 
@@ -85,7 +85,7 @@ impl BeaconNode {
         let read = |answer| aggregate(&answer, &asked, sizes);
         let participants =
             |value: &AggregateValue| value.aggregate.aggregation_bits().ones().count();
-        absent_if(self.query_best(&call, read, participants).await, &[404])
+        absent_if(self.query_best(&call, &read, participants).await, &[404])
     }
 
     /// The contribution of a part of the sync committee (`GET /eth/v1/validator/sync_committee_contribution`): all healthy
@@ -112,18 +112,25 @@ impl BeaconNode {
         let read = |answer| contribution(&answer, &asked, sizes);
         let participants =
             |value: &SyncCommitteeContribution| value.aggregation_bits.ones().count();
-        absent_if(self.query_best(&call, read, participants).await, &[404])
+        absent_if(self.query_best(&call, &read, participants).await, &[404])
     }
 }
 
-/// In either encoding. The slot must be the one asked for.
-fn attestation_data(answer: &Answer, slot: Slot) -> Result<AttestationData, String> {
+/// In either encoding. The slot must be the one asked for, the committee too or, as from Electra on, 0.
+fn attestation_data(
+    answer: &Answer,
+    slot: Slot,
+    committee: CommitteeIndex,
+) -> Result<AttestationData, String> {
     let data = if answer.is_ssz {
         AttestationData::decode(&answer.body).map_err(|error| error.to_string())?
     } else {
         data(answer)?
     };
     same("slot", slot, data.slot)?;
+    if data.index != CommitteeIndex(0) {
+        same("committee", committee, data.index)?;
+    }
     Ok(data)
 }
 
@@ -230,12 +237,15 @@ mod tests {
             body,
             ..Answer::default()
         };
-        assert_eq!(attestation_data(&ssz(data.encode()), Slot(8)), Ok(data));
+        assert_eq!(
+            attestation_data(&ssz(data.encode()), Slot(8), CommitteeIndex(0)),
+            Ok(data)
+        );
         assert!(
-            attestation_data(&ssz(data.encode()), Slot(9))
+            attestation_data(&ssz(data.encode()), Slot(9), CommitteeIndex(0))
                 .unwrap_err()
                 .contains("slot 8, asked for slot 9")
         );
-        assert!(attestation_data(&ssz(vec![0; 127]), Slot(0)).is_err());
+        assert!(attestation_data(&ssz(vec![0; 127]), Slot(0), CommitteeIndex(0)).is_err());
     }
 }

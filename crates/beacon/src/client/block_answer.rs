@@ -1,12 +1,13 @@
 //! What a node answers when it is asked for a block, in either encoding.
 
-use flotilla_types::{Fork, ListSizes, Proposal, SignatureBytes, Slot};
+use flotilla_types::{Fork, ListSizes, Proposal};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     answers::json,
     exchange::{Answer, CONSENSUS_VERSION},
+    production::ProductionQuery,
 };
 
 const BLINDED: &str = "Eth-Execution-Payload-Blinded";
@@ -35,11 +36,10 @@ struct Layout {
     data: Value,
 }
 
-/// Reads a block of the slot and randao asked for.
+/// Reads a block of the slot, fork and randao asked for.
 pub(super) fn read(
     answer: &Answer,
-    slot: Slot,
-    randao_reveal: &SignatureBytes,
+    asked: &ProductionQuery,
     sizes: &ListSizes,
 ) -> Result<BlockAnswer, String> {
     let block = if answer.is_ssz {
@@ -48,13 +48,20 @@ pub(super) fn read(
         read_json(answer, sizes)
     }?;
     let facts = block.proposal.facts();
-    if facts.header.slot != slot {
+    if facts.header.slot != asked.slot {
         return Err(format!(
-            "a block of slot {}, asked for slot {slot}",
-            facts.header.slot
+            "a block of slot {}, asked for slot {}",
+            facts.header.slot, asked.slot
         ));
     }
-    if facts.randao_reveal != *randao_reveal {
+    if block.proposal.fork() != asked.fork {
+        return Err(format!(
+            "a block of fork {}, asked for fork {}",
+            block.proposal.fork(),
+            asked.fork
+        ));
+    }
+    if facts.randao_reveal != asked.randao_reveal {
         return Err("a block of another randao reveal than asked for".to_owned());
     }
     Ok(block)

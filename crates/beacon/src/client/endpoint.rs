@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use flotilla_types::Slot;
+use flotilla_types::{Root, Slot};
 use reqwest::header::HeaderMap;
 
 use super::{answers::Syncing, config::EndpointConfig, error::ConfigError};
@@ -27,6 +27,8 @@ pub struct EndpointStatus {
     pub head_slot: Option<Slot>,
     /// How many slots it then was behind the clock.
     pub sync_distance: Option<u64>,
+    /// Whether it serves another chain, so that it is neither asked nor told anything.
+    pub other_chain: bool,
 }
 
 /// One configured address.
@@ -43,6 +45,10 @@ pub(super) struct Endpoint {
     answers: AtomicBool,
     /// It is in sync, as far as it was asked.
     ready: AtomicBool,
+    /// It was found to serve our chain, and has not failed since.
+    own_chain: AtomicBool,
+    /// It was found to serve another chain.
+    other_chain: AtomicBool,
     /// Where its head was when last asked; [`UNKNOWN`] before.
     head_slot: AtomicU64,
     /// How far that was behind the clock.
@@ -75,6 +81,8 @@ impl Endpoint {
             is_fallback: config.is_fallback,
             answers: AtomicBool::new(true),
             ready: AtomicBool::new(true),
+            own_chain: AtomicBool::new(false),
+            other_chain: AtomicBool::new(false),
             head_slot: AtomicU64::new(UNKNOWN),
             sync_distance: AtomicU64::new(UNKNOWN),
         })
@@ -100,7 +108,9 @@ impl Endpoint {
 
     /// Whether it is worth asking before others.
     pub(super) fn is_healthy(&self) -> bool {
-        self.answers.load(Ordering::Relaxed) && self.ready.load(Ordering::Relaxed)
+        self.answers.load(Ordering::Relaxed)
+            && self.ready.load(Ordering::Relaxed)
+            && !self.is_of_other_chain()
     }
 
     pub(super) const fn is_fallback(&self) -> bool {
@@ -121,8 +131,36 @@ impl Endpoint {
         behind_best.max(known(&self.sync_distance).unwrap_or_default())
     }
 
+    pub(super) fn is_of_other_chain(&self) -> bool {
+        self.other_chain.load(Ordering::Relaxed)
+    }
+
+    /// Whether its chain is not known, or not any more: what fails may come back as something else.
+    pub(super) fn needs_chain_check(&self) -> bool {
+        !self.own_chain.load(Ordering::Relaxed)
+    }
+
+    /// Notes which chain it serves; another one is worth a line in the log.
+    pub(super) fn set_chain(&self, expected: Root, found: Root) {
+        let own = expected == found;
+        self.own_chain.store(own, Ordering::Relaxed);
+        match (self.other_chain.swap(!own, Ordering::Relaxed), !own) {
+            (false, true) => tracing::error!(
+                endpoint = self.label,
+                %expected,
+                %found,
+                "beacon node serves another chain, it is not used"
+            ),
+            (true, false) => tracing::info!(endpoint = self.label, "beacon node serves our chain"),
+            _ => {}
+        }
+    }
+
     /// Notes an answer or a failure; a change is worth a line in the log.
     pub(super) fn set_answers(&self, answers: bool) {
+        if !answers {
+            self.own_chain.store(false, Ordering::Relaxed);
+        }
         match (self.answers.swap(answers, Ordering::Relaxed), answers) {
             (false, true) => tracing::info!(endpoint = self.label, "beacon node answers again"),
             (true, false) => tracing::warn!(
@@ -156,6 +194,7 @@ impl Endpoint {
             is_fallback: self.is_fallback,
             head_slot: self.head_slot(),
             sync_distance: known(&self.sync_distance),
+            other_chain: self.is_of_other_chain(),
         }
     }
 }

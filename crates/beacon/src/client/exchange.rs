@@ -112,7 +112,25 @@ impl Endpoint {
     }
 
     /// Sends a call and reads its answer with `parse`, all within the call's bounds. Tells the observer, and notes health.
+    /// Nothing goes to an endpoint of another chain.
     pub(super) async fn ask<T>(
+        &self,
+        client: &Client,
+        observer: Option<&dyn Observer>,
+        call: &Call,
+        parse: impl FnOnce(Answer) -> Result<T, String>,
+    ) -> Result<T, Refusal> {
+        if self.is_of_other_chain() {
+            return Err(Refusal {
+                failure: self.failure(call, Reason::OtherChain),
+                body: Vec::new(),
+            });
+        }
+        self.ask_of_any_chain(client, observer, call, parse).await
+    }
+
+    /// As [`Self::ask`], whatever chain it serves.
+    pub(super) async fn ask_of_any_chain<T>(
         &self,
         client: &Client,
         observer: Option<&dyn Observer>,

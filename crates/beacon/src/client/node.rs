@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use bytes::Bytes;
+use flotilla_types::Root;
 use reqwest::{Client, Method, Url};
 
 use super::{
@@ -28,6 +29,8 @@ pub struct BeaconNode {
     pub(super) client: Client,
     pub(super) timeouts: Timeouts,
     pub(super) observer: Option<Arc<dyn Observer>>,
+    /// Which chain all should serve, by its first validators; `None` while it is not known.
+    pub(super) chain: Option<Root>,
     /// Who gave the last answer.
     pub(super) using_fallback: Arc<AtomicBool>,
 }
@@ -84,6 +87,7 @@ impl BeaconNode {
             client,
             timeouts,
             observer: None,
+            chain: None,
             using_fallback: Arc::default(),
         })
     }
@@ -99,6 +103,13 @@ impl BeaconNode {
             timeouts,
             ..self
         })
+    }
+
+    /// From now on [`BeaconNode::syncing`] also checks that endpoints serve the chain of this genesis validators root. One
+    /// that serves another is neither asked nor told anything until it serves this one.
+    pub fn with_chain(mut self, genesis_validators_root: Root) -> Self {
+        self.chain = Some(genesis_validators_root);
+        self
     }
 
     /// Tells an observer of every request from now on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flotilla_types::{ListSizes, Proposal, SignatureBytes, Slot};
+use flotilla_types::{Fork, ListSizes, Proposal, SignatureBytes, Slot};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
@@ -27,6 +27,8 @@ const BUILDER_NEVER: u64 = 0;
 pub struct ProductionQuery {
     /// The slot.
     pub slot: Slot,
+    /// The fork of the slot.
+    pub fork: Fork,
     /// The proposer's reveal of randomness.
     pub randao_reveal: SignatureBytes,
     /// The proposer's free 32 bytes.
@@ -68,7 +70,7 @@ impl BeaconNode {
     /// A block to propose (`GET /eth/v3/validator/blocks/{slot}`) from all endpoints at once. Until
     /// [`ProductionBudget::wait_for_better`] has passed, the most valuable is sought, a builder's payment being weighted as
     /// nodes do; after that the first is taken. Without any by [`ProductionBudget::local_after`], or when all have failed
-    /// before, local blocks are asked for too. Slot and randao of an answer are checked; an answer that is wrong or cannot be
+    /// before, local blocks are asked for too. Slot, fork and randao of an answer are checked; an answer that is wrong or cannot be
     /// read is a failure of its endpoint alone.
     ///
     /// # Errors
@@ -118,8 +120,7 @@ impl BeaconNode {
         let mut call = self.get("proposal", &path(&query), BLOCK);
         (call.accept, call.timeout) = (Accept::SszOrJson, timeout);
         let ask = |endpoint: &'a Endpoint, call: Call| async move {
-            let read =
-                |answer| block_answer::read(&answer, query.slot, &query.randao_reveal, sizes);
+            let read = |answer| block_answer::read(&answer, &query, sizes);
             let answer = self.ask(endpoint, &call, read).await?;
             Ok(Candidate { endpoint, answer })
         };

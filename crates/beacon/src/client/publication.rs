@@ -1,7 +1,5 @@
 //! Blocks on their way to all endpoints.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use flotilla_types::{ListSizes, SignedProposal};
 use reqwest::Method;
@@ -27,7 +25,6 @@ impl BeaconNode {
         signed: &SignedProposal,
         sizes: &ListSizes,
     ) -> Result<(), SubmitError> {
-        let start = Instant::now();
         let (call, sizes, block) = (self.publication(signed), *sizes, signed.clone());
         let in_json = {
             let call = Call {
@@ -43,10 +40,7 @@ impl BeaconNode {
                 }
             }
         };
-        let result = self.submit(Submission::of_one(call).or_else(in_json)).await;
-        let (slot, took) = (signed.proposal.slot(), start.elapsed());
-        tracing::debug!(%slot, ?took, ok = result.is_ok(), "block published");
-        result
+        self.submit(Submission::of_one(call).or_else(in_json)).await
     }
 
     fn publication(&self, signed: &SignedProposal) -> Call {

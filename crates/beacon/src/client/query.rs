@@ -13,7 +13,7 @@ use super::{
     error::{Failure, QueryError, Reason},
     exchange::{Answer, Call},
     node::BeaconNode,
-    race,
+    race::{self, Asked, Second},
 };
 
 /// Which part of its time a request has before the next endpoint is asked beside it.
@@ -124,11 +124,11 @@ impl BeaconNode {
     }
 
     /// Asks all healthy primaries at once (without any, all healthy fallbacks) and takes the best of what comes soon, else
-    /// the first that comes. When all of them fail, the others are asked.
-    pub(super) async fn query_best<T: Send, K: Ord>(
-        &self,
-        call: &Call,
-        parse: impl Fn(Answer) -> Result<T, String> + Sync,
+    /// the first that comes. When all of them fail or are late, the others are asked.
+    pub(super) async fn query_best<'a, T: Send + 'a, K: Ord>(
+        &'a self,
+        call: &'a Call,
+        parse: &'a (impl Fn(Answer) -> Result<T, String> + Sync),
         rank: impl Fn(&T) -> K,
     ) -> Result<T, QueryError> {
         let order = self.by_standing();
@@ -137,23 +137,31 @@ impl BeaconNode {
         let (first, others): (Vec<_>, Vec<_>) = order
             .into_iter()
             .partition(|endpoint| Some(standing(endpoint)) == first);
-        let mut failures = Vec::new();
-        for group in [first, others] {
-            let ask = |endpoint| self.ask(endpoint, call, &parse);
-            let asked = group
-                .iter()
-                .map(|&endpoint| ask(endpoint).map_ok(move |value| (endpoint, value)).boxed())
-                .collect();
-            match race::run(asked, None, call.timeout / BETTER, |(_, value)| rank(value)).await {
-                Ok(won) => {
-                    let (endpoint, value) = won.answer;
-                    self.note_answer_of(endpoint);
-                    return Ok(value);
-                }
-                Err(failed) => failures.extend(failed),
-            }
-        }
-        Err(QueryError { failures })
+        let second = Second {
+            after: call.timeout / HEDGE,
+            ask: Box::new(move || self.ask_group(others, call, parse)),
+        };
+        let first = self.ask_group(first, call, parse);
+        let rank = |(_, value): &(_, T)| rank(value);
+        let won = race::run(first, Some(second), call.timeout / BETTER, rank)
+            .await
+            .map_err(|failures| QueryError { failures })?;
+        let (endpoint, value) = won.answer;
+        self.note_answer_of(endpoint);
+        Ok(value)
+    }
+
+    fn ask_group<'a, T: Send + 'a>(
+        &'a self,
+        group: Vec<&'a Arc<Endpoint>>,
+        call: &'a Call,
+        parse: &'a (impl Fn(Answer) -> Result<T, String> + Sync),
+    ) -> Vec<Asked<'a, (&'a Endpoint, T), Failure>> {
+        let ask = |endpoint: &'a Arc<Endpoint>| {
+            let asked = self.ask(endpoint, call, parse);
+            asked.map_ok(|value| (&**endpoint, value)).boxed()
+        };
+        group.into_iter().map(ask).collect()
     }
 
     async fn ask_either<T>(

@@ -1,6 +1,10 @@
 //! What others have attested and signed: checked against what was asked, the fullest taken.
 
-use flotilla_beacon::client::{AggregateQuery, ContributionQuery, Reason};
+use std::time::Duration;
+
+use flotilla_beacon::client::{
+    AggregateQuery, BeaconNode, ContributionQuery, EndpointConfig, Reason, Timeouts,
+};
 use flotilla_types::{
     Attestation, AttestationData, Bitlist, CommitteeBits, CommitteeIndex, Fork, ListSizes, Root,
     SignatureBytes, Slot, SubcommitteeBits, SyncCommitteeContribution,
@@ -10,6 +14,7 @@ use serde_json::json;
 use crate::{
     node,
     server::{Reply, Server},
+    timeouts,
 };
 
 const SIZES: &ListSizes = &ListSizes::MAINNET;
@@ -63,6 +68,23 @@ fn contribution_query() -> ContributionQuery {
         subcommittee: 1,
         root: Root([3; 32]),
     }
+}
+
+#[tokio::test]
+async fn attestation_data_of_another_committee_is_refused() {
+    let data = AttestationData {
+        index: CommitteeIndex(3),
+        ..data()
+    };
+    let server = Server::always(Reply::ssz(data.encode())).await;
+    let node = node(&[&server]);
+    let asked = |committee| node.attestation_data(Slot(7), CommitteeIndex(committee));
+    assert_eq!(asked(3).await.unwrap(), data);
+    let error = asked(2).await.unwrap_err().to_string();
+    assert!(
+        error.contains("committee 3, asked for committee 2"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -182,6 +204,24 @@ async fn an_aggregate_that_nobody_has_yet_is_told_from_a_failure() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn a_hanging_primary_does_not_keep_the_fallback_from_being_asked() {
+    let hanging = Server::always(Reply::Hang(Vec::new())).await;
+    let fallback = Server::always(in_json(&aggregate(1, 2))).await;
+    let endpoints = [
+        EndpointConfig::primary(hanging.url()),
+        EndpointConfig::fallback(fallback.url()),
+    ];
+    let timeouts = Timeouts {
+        query: Duration::from_secs(2),
+        ..timeouts()
+    };
+    let node = BeaconNode::with_endpoints(&endpoints, timeouts).unwrap();
+    let found = node.aggregate_attestation(query(), SIZES).await.unwrap();
+    assert_eq!(found.unwrap().aggregate, aggregate(1, 2));
+    assert!(node.is_using_fallback());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use flotilla_beacon::client::{
     ProducedBlock, ProductionBudget, ProductionQuery, QueryError, Reason,
 };
-use flotilla_types::{Proposal, Slot};
+use flotilla_types::{Fork, Proposal, Slot};
 use serde_json::json;
 
 use crate::{
@@ -26,6 +26,7 @@ const BUDGET: ProductionBudget = ProductionBudget {
 fn query(builder_boost_factor: u64) -> ProductionQuery {
     ProductionQuery {
         slot: Slot(7),
+        fork: Fork::Fulu,
         randao_reveal: RANDAO,
         graffiti: *b"flotilla                        ",
         builder_boost_factor,
@@ -199,6 +200,10 @@ async fn a_wrong_answer_is_a_failure_of_its_endpoint_alone() {
     };
     for (reply, problem) in [
         (ssz(&full(8, 2), 9), "a block of slot 8, asked for slot 7"),
+        (
+            headers(Reply::ssz(full(7, 2).to_ssz()), "electra"),
+            "fork electra, asked for fork fulu",
+        ),
         (in_json("fulu", other_randao), "another randao reveal"),
         (in_json("fulu", numbers), "slot"),
         (in_json("fulu", missing), "deposits"),

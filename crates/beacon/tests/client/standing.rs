@@ -3,15 +3,15 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
 
 use flotilla_beacon::client::{
-    BeaconNode, CommitteeSubscription, EndpointConfig, Observer, Request, Timeouts,
+    BeaconNode, CommitteeSubscription, EndpointConfig, Observer, Reason, Request, Timeouts,
 };
-use flotilla_types::{CommitteeIndex, Slot, ValidatorIndex};
+use flotilla_types::{CommitteeIndex, Root, Slot, ValidatorIndex};
 use serde_json::json;
 
 use crate::{
@@ -30,6 +30,16 @@ async fn server(peers: u64, head: u64, distance: u64) -> Server {
         })
     })
     .await
+}
+
+fn subscription() -> CommitteeSubscription {
+    CommitteeSubscription {
+        validator_index: ValidatorIndex(1),
+        committee_index: CommitteeIndex(2),
+        committees_at_slot: 3,
+        slot: Slot(4),
+        is_aggregator: true,
+    }
 }
 
 fn with_fallback(primary: &Server, fallback: &Server) -> BeaconNode {
@@ -90,14 +100,7 @@ async fn submissions_go_to_fallbacks_too() {
         Server::always(Reply::json(200, "")).await,
     );
     let node = with_fallback(&primary, &fallback);
-    let subscription = CommitteeSubscription {
-        validator_index: ValidatorIndex(1),
-        committee_index: CommitteeIndex(2),
-        committees_at_slot: 3,
-        slot: Slot(4),
-        is_aggregator: true,
-    };
-    node.subscribe_committees(&[subscription]).await.unwrap();
+    node.subscribe_committees(&[subscription()]).await.unwrap();
     while primary.asked().is_empty() || fallback.asked().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -209,4 +212,58 @@ async fn timeouts_can_follow_the_chain_once_it_is_known() {
     let node = node.with_timeouts(Timeouts::for_slot(slot)).unwrap();
     let error = node.peer_count().await.unwrap_err();
     assert!(error.to_string().contains("within 50ms"), "{error}");
+}
+
+/// A server of the chain with this genesis validators root.
+async fn server_of_chain(peers: u64, chain: Arc<AtomicU8>) -> Server {
+    Server::start(move |asked| {
+        let root = Root([chain.load(Ordering::SeqCst); 32]);
+        Reply::ok(&match asked.path.rsplit('/').next() {
+            Some("genesis") => json!({ "data": {
+                "genesis_time": "1", "genesis_validators_root": root, "genesis_fork_version": "0x00000000",
+            }}),
+            Some("syncing") => json!({ "data": {
+                "head_slot": "9", "sync_distance": "0", "is_syncing": false,
+            }}),
+            _ => json!({ "data": { "connected": peers.to_string() } }),
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_chain_is_not_used_until_it_serves_ours() {
+    let chain = Arc::new(AtomicU8::new(2));
+    let foreign = server_of_chain(1, chain.clone()).await;
+    let ours = server_of_chain(2, Arc::new(AtomicU8::new(1))).await;
+    let node = BeaconNode::new(vec![foreign.url(), ours.url()], timeouts())
+        .unwrap()
+        .with_chain(Root([1; 32]));
+    node.syncing().await.unwrap();
+    let count = |server: &Server| server.asked().len();
+    let (before, subscription) = (count(&foreign), subscription());
+    assert_eq!(node.peer_count().await.unwrap(), 2);
+    node.subscribe_committees(&[subscription]).await.unwrap();
+    assert_eq!(count(&foreign), before, "neither asked nor told");
+    let other: Vec<_> = node
+        .endpoints()
+        .iter()
+        .map(|status| status.other_chain)
+        .collect();
+    assert_eq!(other, [true, false]);
+
+    chain.store(1, Ordering::SeqCst);
+    node.syncing().await.unwrap();
+    assert_eq!(node.peer_count().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn when_all_serve_another_chain_the_error_says_so() {
+    let foreign = server_of_chain(1, Arc::new(AtomicU8::new(2))).await;
+    let node = BeaconNode::new(vec![foreign.url()], timeouts())
+        .unwrap()
+        .with_chain(Root([1; 32]));
+    let error = node.syncing().await.unwrap_err();
+    assert_eq!(error.failures[0].reason, Reason::OtherChain);
+    assert!(node.peer_count().await.is_err());
 }
