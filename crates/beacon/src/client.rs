@@ -23,6 +23,7 @@ mod answers;
 mod endpoint;
 mod error;
 mod events;
+mod forward;
 mod node;
 mod observer;
 mod sse;
@@ -33,6 +34,7 @@ pub use answers::{AttesterDuties, Genesis, Syncing, Validator, ValidatorStatus};
 pub use endpoint::EndpointStatus;
 pub use error::{ConfigError, Failure, QueryError, Reason};
 pub use events::{Event, Events, Told, Topic};
+pub use forward::{ForwardError, Forwarded, Forwarder, RawRequest};
 pub use node::{BeaconNode, Timeouts};
 pub use observer::{Observer, Request};
 /// The address of an endpoint. User and password in it are sent as basic authentication and never shown.
