@@ -34,6 +34,7 @@ mod endpoint;
 mod error;
 mod events;
 mod exchange;
+mod forward;
 mod known;
 mod node;
 mod observer;
@@ -57,6 +58,7 @@ pub use duties::{AttesterDuties, ProposerDuties};
 pub use endpoint::EndpointStatus;
 pub use error::{ConfigError, Failure, QueryError, Reason};
 pub use events::{Event, Events, Told, Topic};
+pub use forward::{ForwardError, Forwarded, Forwarder, RawRequest};
 pub use node::BeaconNode;
 pub use observer::{Observer, Request};
 pub use pools::{

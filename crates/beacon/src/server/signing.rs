@@ -1,0 +1,223 @@
+//! Partial signatures from the client.
+
+use std::sync::Arc;
+
+use flotilla_types::{
+    Attestation, Fork, PublicKeyBytes, SignedAggregateAndProof, SignedAttestation,
+    SignedContributionAndProof, SignedData, SignedVoluntaryExit, SingleAttestation,
+    SyncCommitteeMessage, ValidatorIndex,
+};
+use serde_json::Value;
+
+use super::{
+    answer::{Answer, empty},
+    api::{ItemFailure, Partial, SignError, ValidatorApi},
+    dispatch::Context,
+    keys::Roster,
+    problem::Problem,
+    request::{Asked, unparsed},
+};
+
+/// An item with its validator, or why it is not taken.
+pub(super) type Item = Result<(PublicKeyBytes, SignedData), String>;
+
+/// `POST /eth/v2/beacon/pool/attestations`.
+pub(super) async fn attestations<A: ValidatorApi>(
+    context: &Context<A>,
+    asked: &Asked,
+) -> Result<Answer, Problem> {
+    let fork = asked.fork()?;
+    let items = match fork.has_committee_bits() {
+        true => {
+            let singles: Vec<SingleAttestation> = asked.json()?;
+            let roster = context.roster().await?;
+            let of = |single| single_attestation(context, &roster, fork, single);
+            singles.iter().map(of).collect()
+        }
+        false => {
+            let values: Vec<Value> = asked.json()?;
+            let mut items = Vec::with_capacity(values.len());
+            for value in &values {
+                let attestation = Attestation::from_json(fork, value).map_err(unparsed)?;
+                items.push(bit_attestation(context, fork, attestation).await?);
+            }
+            items
+        }
+    };
+    hand_in(context, items).await
+}
+
+fn single_attestation<A: ValidatorApi>(
+    context: &Context<A>,
+    roster: &Roster,
+    named: Fork,
+    single: &SingleAttestation,
+) -> Item {
+    let group = group(roster, single.attester_index)?;
+    let fork = fork_of(context, named, single.data.slot)?;
+    let signed = SignedAttestation::from_single(fork, single).map_err(|error| error.to_string())?;
+    Ok((group, SignedData::Attester(signed)))
+}
+
+/// Before Electra one set bit tells the validator, as a place in the committee.
+async fn bit_attestation<A: ValidatorApi>(
+    context: &Context<A>,
+    named: Fork,
+    attestation: Attestation,
+) -> Result<Item, Problem> {
+    if let Err(error) = attestation.check_sizes(&context.config.chain.spec.sizes) {
+        return Ok(Err(error.to_string()));
+    }
+    let data = *attestation.data();
+    let fork = match fork_of(context, named, data.slot) {
+        Ok(fork) => fork,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let mut bits = attestation.aggregation_bits().ones();
+    let (Some(place), None) = (bits.next(), bits.next()) else {
+        return Ok(Err("expected exactly one aggregation bit".to_owned()));
+    };
+    drop(bits);
+    let member = context.api.committee_member(data.slot, data.index, place);
+    let Some(group) = member.await? else {
+        let (slot, index) = (data.slot, data.index);
+        return Ok(Err(format!(
+            "place {place} of committee {index} in slot {slot} is none of this cluster's validators"
+        )));
+    };
+    let signed = SignedAttestation {
+        fork,
+        validator_index: None,
+        attestation,
+    };
+    Ok(Ok((group, SignedData::Attester(signed))))
+}
+
+/// The chain's fork at a slot, if what the client named has the same shape of attestations.
+fn fork_of<A: ValidatorApi>(
+    context: &Context<A>,
+    named: Fork,
+    slot: flotilla_types::Slot,
+) -> Result<Fork, String> {
+    let fork = context.fork_of(slot);
+    match fork.has_committee_bits() == named.has_committee_bits() {
+        true => Ok(fork),
+        false => Err(format!(
+            "Eth-Consensus-Version is {named}, but slot {slot} is of {fork}"
+        )),
+    }
+}
+
+/// `POST /eth/v2/validator/aggregate_and_proofs`.
+pub(super) async fn aggregates<A: ValidatorApi>(
+    context: &Context<A>,
+    asked: &Asked,
+) -> Result<Answer, Problem> {
+    let fork = asked.fork()?;
+    let values: Vec<Value> = asked.json()?;
+    let sizes = &context.config.chain.spec.sizes;
+    let read = |value| SignedAggregateAndProof::from_json(fork, value, sizes).map_err(unparsed);
+    let signed: Vec<_> = values.iter().map(read).collect::<Result<_, _>>()?;
+    let roster = context.roster().await?;
+    let items = signed.into_iter().map(|signed| {
+        let group = group(&roster, signed.message().aggregator_index)?;
+        fork_of(context, fork, signed.slot())?;
+        Ok((group, SignedData::Aggregator(signed)))
+    });
+    hand_in(context, items.collect()).await
+}
+
+/// `POST /eth/v1/beacon/pool/sync_committees`.
+pub(super) async fn sync_messages<A: ValidatorApi>(
+    context: &Context<A>,
+    asked: &Asked,
+) -> Result<Answer, Problem> {
+    let messages: Vec<SyncCommitteeMessage> = asked.json()?;
+    let roster = context.roster().await?;
+    let items = messages.into_iter().map(|message| {
+        let group = group(&roster, message.validator_index)?;
+        Ok((group, SignedData::SyncMessage(message)))
+    });
+    hand_in(context, items.collect()).await
+}
+
+/// `POST /eth/v1/validator/contribution_and_proofs`.
+pub(super) async fn contributions<A: ValidatorApi>(
+    context: &Context<A>,
+    asked: &Asked,
+) -> Result<Answer, Problem> {
+    let values: Vec<Value> = asked.json()?;
+    let sizes = &context.config.chain.spec.sizes;
+    let read = |value| SignedContributionAndProof::from_json(value, sizes).map_err(unparsed);
+    let signed: Vec<_> = values.iter().map(read).collect::<Result<_, _>>()?;
+    let roster = context.roster().await?;
+    let items = signed.into_iter().map(|signed| {
+        let group = group(&roster, signed.message.aggregator_index)?;
+        Ok((group, SignedData::SyncContribution(signed)))
+    });
+    hand_in(context, items.collect()).await
+}
+
+/// `POST /eth/v1/beacon/pool/voluntary_exits`.
+pub(super) async fn exit<A: ValidatorApi>(
+    context: &Context<A>,
+    asked: &Asked,
+) -> Result<Answer, Problem> {
+    let exit: SignedVoluntaryExit = asked.json()?;
+    let roster: Arc<Roster> = context.roster().await?;
+    let group = group(&roster, exit.message.validator_index);
+    let item = group.map(|group| (group, SignedData::Exit(exit)));
+    hand_in(context, vec![item]).await
+}
+
+/// The validator of an index.
+pub(super) fn group(roster: &Roster, index: ValidatorIndex) -> Result<PublicKeyBytes, String> {
+    roster.group(index).ok_or_else(|| foreign(index))
+}
+
+/// What is said of an index that the cluster does not have.
+pub(super) fn foreign(index: ValidatorIndex) -> String {
+    format!("validator index {index} is none of this cluster's validators")
+}
+
+/// Hands in what can be handed in, and tells the client of all the rest at once.
+pub(super) async fn hand_in<A: ValidatorApi>(
+    context: &Context<A>,
+    items: Vec<Item>,
+) -> Result<Answer, Problem> {
+    let (mut places, mut partials, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, item) in items.into_iter().enumerate() {
+        match item {
+            Ok((validator, data)) => {
+                places.push(index);
+                partials.push(Partial { validator, data });
+            }
+            Err(message) => failures.push(ItemFailure { index, message }),
+        }
+    }
+    if !partials.is_empty() {
+        match context.api.sign(partials).await {
+            Ok(()) => {}
+            Err(SignError::All(error)) if failures.is_empty() => return Err(error.into()),
+            Err(SignError::All(error)) => {
+                let all = places.iter().map(|&index| ItemFailure {
+                    index,
+                    message: error.to_string(),
+                });
+                failures.extend(all);
+            }
+            Err(SignError::Items(refused)) => {
+                let refused = refused.into_iter().filter_map(|failure| {
+                    let index = *places.get(failure.index)?;
+                    Some(ItemFailure { index, ..failure })
+                });
+                failures.extend(refused);
+            }
+        }
+    }
+    if failures.is_empty() {
+        return Ok(empty());
+    }
+    failures.sort_by_key(|failure| failure.index);
+    Err(Problem::of_items(failures))
+}
