@@ -7,11 +7,11 @@ use std::{
 };
 
 use flotilla_beacon::{
-    client::Forwarder,
+    client::{BeaconNode, Forwarder, Timeouts},
     server::{Activity, Config, Limits, Observer, Served, Server, Tls},
 };
 use flotilla_types::{Chain, ChainSpec, Epoch, ForkVersion, Root, Timestamp};
-use reqwest::{Client, RequestBuilder, Response, header::HeaderMap};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 
@@ -131,7 +131,11 @@ impl Setup {
     ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let urls: Vec<_> = upstreams.iter().map(upstream::Server::url).collect();
-        let forwarder = Forwarder::new(&urls, HeaderMap::new(), PATIENCE, PATIENCE).unwrap();
+        let timeouts = Timeouts {
+            connect: PATIENCE,
+            ..Timeouts::default()
+        };
+        let forwarder = Forwarder::new(BeaconNode::new(urls, timeouts).unwrap(), PATIENCE);
         let config = Config {
             address: "127.0.0.1:0".parse().unwrap(),
             tls,
