@@ -20,6 +20,7 @@ mod seat;
 mod slashing;
 mod testnet;
 mod topology;
+mod validator_client;
 mod verification;
 
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ use flotilla_testnet::options::{
 
 use crate::say;
 use crate::topology::Topology;
+use crate::validator_client;
 
 /// Run a local cluster: one process per operator, and a beacon-chain simulator that checks every signature itself.
 ///
@@ -24,8 +25,10 @@ use crate::topology::Topology;
 ///   flotilla testnet --slots 24 --latency 75ms --jitter 15ms
 ///   flotilla testnet --slots 24 --topology cluster-configs/squad.topology.json
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Nodes in the cluster.
     #[arg(long, default_value_t = 4)]
     nodes: usize,
@@ -92,8 +95,18 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Runs the testnet.
+/// Parts of a testnet that run alone.
+#[derive(clap::Subcommand)]
+enum Part {
+    #[command(hide = true)]
+    ValidatorClient(Box<validator_client::Arguments>),
+}
+
+/// Runs the testnet, or one part of it.
 pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(Part::ValidatorClient(arguments)) = arguments.part {
+        return validator_client::execute(*arguments);
+    }
     let json = arguments.json;
     let topology = arguments
         .topology
