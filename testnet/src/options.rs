@@ -74,6 +74,8 @@ pub struct Options {
     pub latency: Duration,
     /// Uniform variation of `latency`, either way.
     pub jitter: Duration,
+    /// Whether beacon nodes have a builder: validators registered with it get its blocks.
+    pub builder: bool,
     /// How progress is told.
     pub progress: Progress,
 }
@@ -99,6 +101,7 @@ impl Default for Options {
             beacon_faults: Vec::new(),
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
+            builder: false,
             progress: Progress::default(),
         }
     }
@@ -330,16 +333,28 @@ pub enum Misbehaviour {
     Silent,
     /// Its answers never end.
     Endless,
+    /// Its head jumps to a sibling block now and then, and the roots that duties hang on with it.
+    Reorg,
+    /// It follows a chain of its own: heads, sources and targets that nobody else has.
+    WrongFork,
+    /// Blocks that may be a builder's come a whole slot late.
+    LateBuilder,
+    /// The builder does not reveal its payloads: blinded blocks are refused.
+    BadBuilder,
 }
 
 impl Misbehaviour {
     /// Each with its name on the command line.
-    const NAMES: [(&'static str, Self); 5] = [
+    const NAMES: [(&'static str, Self); 9] = [
         ("lagging", Self::Lagging),
         ("5xx", Self::Errors),
         ("garbage", Self::Garbage),
         ("silent", Self::Silent),
         ("endless", Self::Endless),
+        ("reorg", Self::Reorg),
+        ("wrong-fork", Self::WrongFork),
+        ("late-builder", Self::LateBuilder),
+        ("bad-builder", Self::BadBuilder),
     ];
 
     /// Its name on the command line.
@@ -373,7 +388,7 @@ impl FromStr for BeaconFault {
         parse().ok_or_else(|| {
             ParseError::new(
                 text,
-                "NODE@A..B:HOW with A before B and lagging, 5xx, garbage, silent or endless, such as 0@5..9:5xx",
+                "NODE@A..B:HOW with A before B and lagging, 5xx, garbage, silent, endless, reorg, wrong-fork, late-builder or bad-builder, such as 0@5..9:5xx",
             )
         })
     }

@@ -17,7 +17,7 @@ pub(crate) async fn version() -> Json<Value> {
 /// `GET /eth/v1/node/syncing`: always in step with the clock.
 pub(crate) async fn syncing(State(endpoint): State<Endpoint>) -> Json<Value> {
     Json(json!({ "data": {
-        "head_slot": endpoint.simulator.head_root().0,
+        "head_slot": endpoint.simulator.head().header.slot,
         "sync_distance": "0",
         "is_syncing": false,
         "is_optimistic": false,

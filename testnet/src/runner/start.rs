@@ -16,7 +16,7 @@ use super::node::Node;
 use super::ports::free_addresses;
 use super::watch::{Links, Testnet};
 use crate::api::Server;
-use crate::chain::{Config, Simulator, now};
+use crate::chain::{Config, Extras, Simulator, now};
 use crate::options::{Options, Preset, Progress};
 use crate::proxy::{Proxy, Settings};
 use crate::report::{Ledger, Live};
@@ -127,7 +127,11 @@ fn start_chain(
         seed: options.seed,
         validators: cluster.validators.clone(),
     };
-    Simulator::start(config).map_err(StartError::ValidatorKey)
+    let extras = Extras {
+        builder: options.builder,
+        ..Extras::default()
+    };
+    Simulator::start_with(config, extras).map_err(StartError::ValidatorKey)
 }
 
 /// Decides who listens where, and puts the proxy between the nodes if links are to have latency.

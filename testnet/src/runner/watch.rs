@@ -1,11 +1,10 @@
 //! A testnet at work, from genesis to its last slot.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flotilla_types::{PublicKeyBytes, Slot, Timestamp};
+use flotilla_types::{DutyKind, Slot, Timestamp};
 use reqwest::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -17,12 +16,10 @@ use super::folders::RunDir;
 use super::node::Node;
 use super::outcomes::Heard;
 use crate::api::Server;
-use crate::chain::{Simulator, now};
+use crate::chain::{Arrival, JUDGED, Simulator, now};
 use crate::proxy::Proxy;
-use crate::report::{Distribution, Ledger, Link, Live, NodeReport, Presence, Report};
+use crate::report::{Distribution, Ledger, Link, Live, NodeReport, Presence, Report, SlotDuties};
 
-/// The kind of duty that the chain judges.
-const ATTESTER: &str = "attester";
 /// Between looks at processes that may have ended.
 const LOOK: Duration = Duration::from_millis(250);
 /// How far into a slot the previous one is told of: nodes have had their say about what was late.
@@ -338,28 +335,31 @@ impl Testnet {
         if self.slots.is_some_and(|slots| previous > slots) {
             return;
         }
-        let view = self
-            .ledger
-            .view(previous, ATTESTER, &self.presence(previous));
+        let views: Vec<_> = JUDGED
+            .iter()
+            .map(|kind| {
+                let chain = self.presence(*kind, previous);
+                (kind.name(), self.ledger.view(previous, kind.name(), &chain))
+            })
+            .collect();
         let nodes: Vec<_> = self.nodes.iter().map(Node::view).collect();
-        self.live.slot(&view, &nodes);
+        self.live.slot(previous, &views, &nodes);
     }
 
-    /// What the chain saw of each duty of a slot.
-    fn presence(&self, slot: u64) -> BTreeMap<PublicKeyBytes, Presence> {
-        let next = self.start_of(slot + 1);
-        let results = self.simulator.results(Slot(slot));
-        let presence = results.into_iter().filter_map(|(validator, arrival)| {
-            let presence = match arrival {
-                Some(arrival) if self.simulator.history().in_time(Slot(slot), arrival.at) => {
-                    Presence::Included
-                }
-                Some(arrival) => {
-                    Presence::Late(arrival.at.saturating_since(next).as_secs_f64() * 1e3)
-                }
-                None => Presence::Absent,
-            };
-            Some((self.simulator.registry().key(validator)?, presence))
+    /// What the chain saw of each duty of a kind in a slot.
+    fn presence(&self, kind: DutyKind, slot: u64) -> SlotDuties {
+        let results = self.simulator.results_of(kind, Slot(slot));
+        let deadline = self.simulator.deadline(kind, Slot(slot));
+        let presence = |arrival: Option<Arrival>| match arrival {
+            Some(arrival) if arrival.at < deadline => Presence::Included,
+            Some(arrival) => {
+                let late = arrival.at.saturating_since(deadline);
+                Presence::Late(late.as_secs_f64() * 1e3)
+            }
+            None => Presence::Absent,
+        };
+        let presence = results.into_iter().filter_map(|((validator, _), arrival)| {
+            Some((self.simulator.registry().key(validator)?, presence(arrival)))
         });
         presence.collect()
     }
@@ -368,8 +368,11 @@ impl Testnet {
     fn close_before(&mut self, course: &mut Course, before: u64) {
         let last = before.saturating_sub(1).min(self.slots.unwrap_or(u64::MAX));
         for slot in course.closed + 1..=last {
-            let presence = self.presence(slot);
-            self.ledger.close(slot, ATTESTER, &presence);
+            let kinds = JUDGED
+                .iter()
+                .map(|kind| (kind.name(), self.presence(*kind, slot)))
+                .collect();
+            self.ledger.close(slot, &kinds);
         }
         course.closed = course.closed.max(last);
     }
