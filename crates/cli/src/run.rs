@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use flotilla_beacon::client::Url;
+use flotilla_beacon::client::{EndpointConfig, Url};
 use flotilla_node::config::{ClusterConfig, Config, MONITORING_ADDRESS};
 use flotilla_node::folder::Paths;
 use flotilla_node::preparations::OVERRIDES_FILE_NAME;

@@ -1,7 +1,6 @@
 //! What happens beside duties: once a slot, once a minute, and when the beacon node's head moves.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use flotilla_cluster::Lock;
 use flotilla_duty::Input;
 use flotilla_p2p::{Path, Protocol};
 use flotilla_qbft::quorum;
-use flotilla_types::{Chain, Epoch, PeerIndex, Slot};
+use flotilla_types::{Chain, PeerIndex, Slot};
 use flotilla_wire::peer_info::{self, Expected, PeerInfo, SUPPORTED};
 use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};

@@ -227,7 +227,7 @@ impl ClusterTelemetry {
     pub fn ended(&self, outcome: &Outcome) {
         report::count(&self.metrics, &self.shared, &self.names, outcome);
         report::log_ended(&self.names, outcome);
-        self.book().ended(outcome.duty, outcome.validators.len());
+        self.book().ended(outcome.duty, outcome.items.len());
     }
 
     /// A duty has not been completed within its slot.

@@ -97,6 +97,7 @@ async fn block(
     };
     let query = ProductionQuery {
         slot: proposer.slot,
+        fork: chain.fork_at(chain.epoch_of(proposer.slot)),
         randao_reveal,
         graffiti: production.graffiti,
         builder_boost_factor: if production.builder_api { u64::MAX } else { 0 },

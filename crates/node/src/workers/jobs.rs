@@ -235,7 +235,7 @@ mod tests {
 
         fn claims(&self) -> Vec<Claim> {
             let claim = |(share, secret): &(ShareIndex, SecretKey)| Claim {
-                validator: self.key,
+                item: Item::whole(self.key),
                 share: *share,
                 signature: SignatureBytes(secret.sign(&ROOT.0).to_bytes()),
             };
@@ -249,7 +249,7 @@ mod tests {
         let keys = Arc::new(KeyTable::new([group.public()]).unwrap());
         let mut claims = group.claims();
         claims[1].signature = claims[0].signature;
-        claims[2].validator = PublicKeyBytes([9; 48]);
+        claims[2].item.validator = PublicKeyBytes([9; 48]);
         let stray = Claim {
             share: ShareIndex::new(9).unwrap(),
             ..claims[0].clone()
@@ -269,7 +269,7 @@ mod tests {
         let groups: Vec<Group> = (0..5).map(|_| group()).collect();
         let keys = Arc::new(KeyTable::new(groups.iter().map(Group::public)).unwrap());
         let combination = |group: &Group| Combination {
-            validator: group.key,
+            item: Item::whole(group.key),
             partials: group
                 .claims()
                 .into_iter()
@@ -277,7 +277,7 @@ mod tests {
                 .collect(),
         };
         let mut items: Vec<Combination> = groups.iter().map(combination).collect();
-        items[2].validator = PublicKeyBytes([9; 48]);
+        items[2].item.validator = PublicKeyBytes([9; 48]);
         items[3].partials[0].1 = items[3].partials[1].1;
         items[3].partials[2].1 = items[3].partials[1].1;
         let workers = Workers::start().unwrap();
@@ -288,7 +288,7 @@ mod tests {
             results
                 .iter()
                 .map(|(validator, _)| validator)
-                .eq(items.iter().map(|item| &item.validator))
+                .eq(items.iter().map(|item| &item.item))
         );
         for (position, (_, result)) in results.iter().enumerate() {
             match (position, result) {
