@@ -8,7 +8,7 @@ use hyper::{Request, Response, body::Incoming};
 use serde::Serialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -26,9 +26,7 @@ use super::{
     proxy,
     report::{AnyBody, Report, Reported},
     request::{Asked, is_large, read},
-    selections, signing,
-    user_agent::user_agent,
-    validators,
+    selections, signing, validators,
 };
 use crate::client::Forwarder;
 
@@ -91,8 +89,7 @@ impl<A: ValidatorApi> Context<A> {
             None if is_events => ("events", None),
             None => ("proxy", Some(path_label(path))),
         };
-        let agent = user_agent(request.headers());
-        let mut report = Report::new(self.observer.clone(), label, path, agent);
+        let mut report = Report::new(self.observer.clone(), label, path, request.headers());
         // Event streams live as long as their clients; connections bound them.
         let place = match is_events {
             true => Ok(None),
@@ -106,7 +103,7 @@ impl<A: ValidatorApi> Context<A> {
             log(label, &problem);
             whole(answer::problem(&problem))
         });
-        report.answered(&response);
+        report.answered(response.status());
         Ok(response.map(|body| Reported::new(body, report, place)))
     }
 
@@ -130,10 +127,12 @@ impl<A: ValidatorApi> Context<A> {
     }
 
     async fn own(&self, endpoint: Endpoint, request: Request<Incoming>) -> Result<Answer, Problem> {
+        let received = Instant::now();
         let (parts, body) = request.into_parts();
         let limit = endpoint.body_limit(self.api.keys().len());
         let body = read(body, limit).await?;
         let asked = Asked {
+            received,
             endpoint,
             parts,
             body,
@@ -193,7 +192,7 @@ impl<A: ValidatorApi> Context<A> {
 fn retired(endpoint: Endpoint) -> Problem {
     tracing::warn!(
         endpoint = endpoint.label(),
-        "validator client asks an old endpoint that a distributed validator does not serve; a newer version of the client may not"
+        "validator client asks an old endpoint that a distributed validator does not serve: update the client"
     );
     Problem::not_found()
 }
