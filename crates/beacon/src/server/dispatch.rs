@@ -137,32 +137,36 @@ impl<A: ValidatorApi> Context<A> {
             parts,
             body,
         };
-        match endpoint {
-            Endpoint::AttesterDuties => duties::attester(self, &asked).await,
+        self.route(&asked).await
+    }
+
+    async fn route(&self, asked: &Asked) -> Result<Answer, Problem> {
+        match asked.endpoint {
+            Endpoint::AttesterDuties => duties::attester(self, asked).await,
             Endpoint::ProposerDuties | Endpoint::ProposerDutiesV2 => {
-                duties::proposer(self, &asked).await
+                duties::proposer(self, asked).await
             }
-            Endpoint::SyncDuties => duties::sync(self, &asked).await,
-            Endpoint::Validators => validators::list(self, &asked).await,
-            Endpoint::PostValidators => validators::post(self, &asked).await,
-            Endpoint::Validator => validators::one(self, &asked).await,
-            Endpoint::AttestationData => decided::attestation_data(self, &asked).await,
-            Endpoint::AggregateV2 => decided::aggregate(self, &asked).await,
-            Endpoint::Contribution => decided::contribution(self, &asked).await,
-            Endpoint::BlockV3 => blocks::produce(self, &asked).await,
+            Endpoint::SyncDuties => duties::sync(self, asked).await,
+            Endpoint::Validators => validators::list(self, asked).await,
+            Endpoint::PostValidators => validators::post(self, asked).await,
+            Endpoint::Validator => validators::one(self, asked).await,
+            Endpoint::AttestationData => decided::attestation_data(self, asked).await,
+            Endpoint::AggregateV2 => decided::aggregate(self, asked).await,
+            Endpoint::Contribution => decided::contribution(self, asked).await,
+            Endpoint::BlockV3 => blocks::produce(self, asked).await,
             Endpoint::SubmitBlock | Endpoint::SubmitBlockV2 => {
-                blocks::submit(self, &asked, false).await
+                blocks::submit(self, asked, false).await
             }
             Endpoint::SubmitBlinded | Endpoint::SubmitBlindedV2 => {
-                blocks::submit(self, &asked, true).await
+                blocks::submit(self, asked, true).await
             }
-            Endpoint::AttestationsV2 => signing::attestations(self, &asked).await,
-            Endpoint::AggregatesV2 => signing::aggregates(self, &asked).await,
-            Endpoint::SyncMessages => signing::sync_messages(self, &asked).await,
-            Endpoint::Contributions => signing::contributions(self, &asked).await,
-            Endpoint::Exit => signing::exit(self, &asked).await,
-            Endpoint::BeaconSelections => selections::beacon(self, &asked).await,
-            Endpoint::SyncSelections => selections::sync(self, &asked).await,
+            Endpoint::AttestationsV2 => signing::attestations(self, asked).await,
+            Endpoint::AggregatesV2 => signing::aggregates(self, asked).await,
+            Endpoint::SyncMessages => signing::sync_messages(self, asked).await,
+            Endpoint::Contributions => signing::contributions(self, asked).await,
+            Endpoint::Exit => signing::exit(self, asked).await,
+            Endpoint::BeaconSelections => selections::beacon(self, asked).await,
+            Endpoint::SyncSelections => selections::sync(self, asked).await,
             // Both are the cluster's own business: what clients wish has no effect.
             Endpoint::Registrations | Endpoint::Preparations => Ok(answer::empty()),
             Endpoint::Version => self.version(),
@@ -172,7 +176,7 @@ impl<A: ValidatorApi> Context<A> {
             | Endpoint::BlockV2
             | Endpoint::BlindedBlock
             | Endpoint::TekuProposerConfig
-            | Endpoint::ProposerConfig => Err(retired(endpoint)),
+            | Endpoint::ProposerConfig => Err(retired(asked.endpoint)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flotilla_types::{
     AggregateAndProof, Attestation, DecodeError, Fork, ListSizes, PublicKeyBytes, SignatureBytes,
     SignedAggregateAndProof, SignedAttestation, SignedContributionAndProof, SignedData,
-    SignedVoluntaryExit, SingleAttestation, SyncCommitteeMessage, ValidatorIndex,
+    SignedVoluntaryExit, SingleAttestation, Slot, SyncCommitteeMessage, ValidatorIndex,
 };
 use serde::Deserialize as _;
 
@@ -113,11 +113,7 @@ async fn bit_attestation<A: ValidatorApi>(
 }
 
 /// The chain's fork at a slot, if what the client named has the same shape of attestations.
-fn fork_of<A: ValidatorApi>(
-    context: &Context<A>,
-    named: Fork,
-    slot: flotilla_types::Slot,
-) -> Result<Fork, String> {
+fn fork_of<A: ValidatorApi>(context: &Context<A>, named: Fork, slot: Slot) -> Result<Fork, String> {
     let fork = context.fork_of(slot);
     match fork.has_committee_bits() == named.has_committee_bits() {
         true => Ok(fork),
@@ -257,28 +253,25 @@ pub(super) async fn hand_in<A: ValidatorApi>(
         }
     }
     if !partials.is_empty() {
-        match context.api.sign(partials).await {
-            Ok(()) => {}
-            Err(SignError::All(error)) if failures.is_empty() => return Err(error.into()),
-            Err(SignError::All(error)) => {
-                let all = places.iter().map(|&index| ItemFailure {
-                    index,
-                    message: error.to_string(),
-                });
-                failures.extend(all);
-            }
-            Err(SignError::Items(refused)) => {
-                let refused = refused.into_iter().filter_map(|failure| {
-                    let index = *places.get(failure.index)?;
-                    Some(ItemFailure { index, ..failure })
-                });
-                failures.extend(refused);
-            }
-        }
+        failures.extend(refused(context.api.sign(partials).await, &places)?);
     }
     if failures.is_empty() {
         return Ok(empty());
     }
     failures.sort_by_key(|failure| failure.index);
     Err(Problem::of_items(failures))
+}
+
+/// What the node did not take, by places in the client's list.
+fn refused(result: Result<(), SignError>, places: &[usize]) -> Result<Vec<ItemFailure>, Problem> {
+    let refused = match result {
+        Ok(()) => Vec::new(),
+        Err(SignError::Items(refused)) => refused,
+        Err(SignError::All(error)) => return Err(error.into()),
+    };
+    let in_list = |failure: ItemFailure| {
+        let index = *places.get(failure.index)?;
+        Some(ItemFailure { index, ..failure })
+    };
+    Ok(refused.into_iter().filter_map(in_list).collect())
 }

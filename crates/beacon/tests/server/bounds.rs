@@ -51,8 +51,13 @@ async fn validators_that_stay_unknown_are_503_and_nothing_is_remembered() {
         assert_eq!(status, 503);
         assert!(message.contains("not known yet"), "{message}");
     }
-    let (status, ..) = error(setup.get("/eth/v1/beacon/states/head/validators/7")).await;
-    assert_eq!(status, 503);
+    for path in [
+        "/eth/v1/beacon/states/head/validators/7",
+        "/eth/v1/validator/duties/proposer/3",
+    ] {
+        let (status, ..) = error(setup.get(path)).await;
+        assert_eq!(status, 503, "{path}");
+    }
     setup.api.roster.send_replace(known);
     let answer = ok(setup.post(DUTIES).body("[7]")).await;
     assert_eq!(answer["data"].as_array().unwrap().len(), 1);
@@ -93,6 +98,41 @@ async fn a_silent_beacon_node_is_408_too() {
     .await;
     let (status, ..) = error(setup.get("/eth/v1/config/spec")).await;
     assert_eq!(status, 408);
+}
+
+#[tokio::test]
+async fn an_answer_of_which_nothing_more_comes_is_ended() {
+    let part = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
+    let setup = Setup::before(
+        vec![Server::always(Reply::Hang(part.into())).await],
+        Limits {
+            idle: SHORT,
+            ..limits()
+        },
+        None,
+    )
+    .await;
+    let response = setup.get("/eth/v1/config/spec").send().await.unwrap();
+    let body = tokio::time::timeout(PATIENCE, response.bytes());
+    assert!(body.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_given_up() {
+    let large = Reply::json(200, "x".repeat(32 << 20));
+    let setup = Setup::before(
+        vec![Server::always(large).await],
+        Limits {
+            stall: SHORT,
+            ..limits()
+        },
+        None,
+    )
+    .await;
+    let mut stream = TcpStream::connect(setup.address).await.unwrap();
+    let ask = b"GET /eth/v1/config/spec HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    assert_eq!(setup.seen.of("proxy").await.status, 200);
 }
 
 #[tokio::test]
