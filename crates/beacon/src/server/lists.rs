@@ -80,7 +80,20 @@ fn by_offsets(bytes: &[u8]) -> Option<Vec<&[u8]>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_cut_within_themselves_or_not_at_all(bytes: Vec<u8>, first in 0_u32..64) {
+            let bytes = [&first.to_le_bytes()[..], &bytes].concat();
+            if let Some(items) = by_offsets(&bytes) {
+                let whole: usize = items.iter().map(|item| item.len()).sum();
+                prop_assert_eq!(whole + items.len() * OFFSET, bytes.len());
+            }
+        }
+    }
 
     #[test]
     fn items_of_one_size_leave_nothing_over() {

@@ -168,6 +168,39 @@ async fn a_client_that_leaves_is_counted_and_its_place_is_free_again() {
 }
 
 #[tokio::test]
+async fn only_so_many_large_bodies_are_held_at_a_time() {
+    let setup = Setup::bounded(Limits {
+        large_bodies: 1,
+        ..limits()
+    })
+    .await;
+    let head = |length: &str| {
+        let fork = "eth-consensus-version: fulu";
+        format!("POST /eth/v2/beacon/blocks HTTP/1.1\r\nhost: x\r\n{fork}\r\n{length}\r\n\r\n")
+    };
+    let mut held = TcpStream::connect(setup.address).await.unwrap();
+    let large = head("content-length: 2000000");
+    held.write_all(large.as_bytes()).await.unwrap();
+    let busy = async {
+        loop {
+            let mut stream = TcpStream::connect(setup.address).await.unwrap();
+            let unknown = head("transfer-encoding: chunked") + "1\r\n[\r\n0\r\n\r\n";
+            stream.write_all(unknown.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            match &answer {
+                b"HTTP/1.1 503" => return,
+                answer => assert_eq!(answer, b"HTTP/1.1 400"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, busy).await.unwrap();
+    // Small ones need no such place.
+    let (status, ..) = error(setup.post("/eth/v2/beacon/blocks").body("[")).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_are_closed_and_counted() {
     let setup = Setup::bounded(Limits {
         connections: 1,
