@@ -81,7 +81,8 @@ pub struct Duties<Duty> {
 /// A node, as a validator client's requests see it.
 ///
 /// Every method may wait as long as an answer is still possible: the server gives up at its deadline and drops the
-/// future, which must lose nothing but the answer. Requests come again at any time, early, late and several at once.
+/// future, which must lose nothing but the answer. What is not known yet is waited for, never guessed: clients remember an
+/// epoch's duties. Requests come again at any time, early, late and several at once.
 pub trait ValidatorApi: Send + Sync + 'static {
     /// The cluster's keys, which never change.
     fn keys(&self) -> &KeyTable;

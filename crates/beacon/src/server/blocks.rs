@@ -27,7 +27,10 @@ pub(super) async fn produce<A: ValidatorApi>(
     let parameters = asked.parameters();
     let slot = Slot(parameters.path_number("slot")?);
     let reveal: SignatureBytes = parameters.query_hex("randao_reveal", SignatureBytes::LENGTH)?;
-    let graffiti: Option<Root> = parameters.optional_hex("graffiti", Root::LENGTH)?;
+    // A wish; no block is lost over it.
+    let graffiti: Option<Root> = parameters
+        .optional_hex("graffiti", Root::LENGTH)
+        .unwrap_or_default();
     let proposal = context.api.proposal(slot, reveal, graffiti).await?;
     let (chain, as_ssz) = (
         context.config.chain.clone(),

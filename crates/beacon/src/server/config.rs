@@ -33,6 +33,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Without a byte of a forwarded answer, except of events.
     pub idle: Duration,
+    /// How long a client may take nothing of an answer.
+    pub stall: Duration,
     /// Connections at a time; more are closed at once.
     pub connections: usize,
     /// Requests at a time; more are answered with 503.
@@ -49,6 +51,7 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(120),
             handshake: Duration::from_secs(5),
             idle: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
             connections: 1024,
             requests: 512,
             large_bodies: 8,

@@ -8,7 +8,7 @@ use hyper::{Request, Response, body::Incoming};
 use serde::Serialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -26,9 +26,7 @@ use super::{
     proxy,
     report::{AnyBody, Report, Reported},
     request::{Asked, is_large, read},
-    selections, signing,
-    user_agent::user_agent,
-    validators,
+    selections, signing, validators,
 };
 use crate::client::Forwarder;
 
@@ -91,8 +89,7 @@ impl<A: ValidatorApi> Context<A> {
             None if is_events => ("events", None),
             None => ("proxy", Some(path_label(path))),
         };
-        let agent = user_agent(request.headers());
-        let mut report = Report::new(self.observer.clone(), label, path, agent);
+        let mut report = Report::new(self.observer.clone(), label, path, request.headers());
         // Event streams live as long as their clients; connections bound them.
         let place = match is_events {
             true => Ok(None),
@@ -106,7 +103,7 @@ impl<A: ValidatorApi> Context<A> {
             log(label, &problem);
             whole(answer::problem(&problem))
         });
-        report.answered(&response);
+        report.answered(response.status());
         Ok(response.map(|body| Reported::new(body, report, place)))
     }
 
@@ -130,40 +127,46 @@ impl<A: ValidatorApi> Context<A> {
     }
 
     async fn own(&self, endpoint: Endpoint, request: Request<Incoming>) -> Result<Answer, Problem> {
+        let received = Instant::now();
         let (parts, body) = request.into_parts();
         let limit = endpoint.body_limit(self.api.keys().len());
         let body = read(body, limit).await?;
         let asked = Asked {
+            received,
             endpoint,
             parts,
             body,
         };
-        match endpoint {
-            Endpoint::AttesterDuties => duties::attester(self, &asked).await,
+        self.route(&asked).await
+    }
+
+    async fn route(&self, asked: &Asked) -> Result<Answer, Problem> {
+        match asked.endpoint {
+            Endpoint::AttesterDuties => duties::attester(self, asked).await,
             Endpoint::ProposerDuties | Endpoint::ProposerDutiesV2 => {
-                duties::proposer(self, &asked).await
+                duties::proposer(self, asked).await
             }
-            Endpoint::SyncDuties => duties::sync(self, &asked).await,
-            Endpoint::Validators => validators::list(self, &asked).await,
-            Endpoint::PostValidators => validators::post(self, &asked).await,
-            Endpoint::Validator => validators::one(self, &asked).await,
-            Endpoint::AttestationData => decided::attestation_data(self, &asked).await,
-            Endpoint::AggregateV2 => decided::aggregate(self, &asked).await,
-            Endpoint::Contribution => decided::contribution(self, &asked).await,
-            Endpoint::BlockV3 => blocks::produce(self, &asked).await,
+            Endpoint::SyncDuties => duties::sync(self, asked).await,
+            Endpoint::Validators => validators::list(self, asked).await,
+            Endpoint::PostValidators => validators::post(self, asked).await,
+            Endpoint::Validator => validators::one(self, asked).await,
+            Endpoint::AttestationData => decided::attestation_data(self, asked).await,
+            Endpoint::AggregateV2 => decided::aggregate(self, asked).await,
+            Endpoint::Contribution => decided::contribution(self, asked).await,
+            Endpoint::BlockV3 => blocks::produce(self, asked).await,
             Endpoint::SubmitBlock | Endpoint::SubmitBlockV2 => {
-                blocks::submit(self, &asked, false).await
+                blocks::submit(self, asked, false).await
             }
             Endpoint::SubmitBlinded | Endpoint::SubmitBlindedV2 => {
-                blocks::submit(self, &asked, true).await
+                blocks::submit(self, asked, true).await
             }
-            Endpoint::AttestationsV2 => signing::attestations(self, &asked).await,
-            Endpoint::AggregatesV2 => signing::aggregates(self, &asked).await,
-            Endpoint::SyncMessages => signing::sync_messages(self, &asked).await,
-            Endpoint::Contributions => signing::contributions(self, &asked).await,
-            Endpoint::Exit => signing::exit(self, &asked).await,
-            Endpoint::BeaconSelections => selections::beacon(self, &asked).await,
-            Endpoint::SyncSelections => selections::sync(self, &asked).await,
+            Endpoint::AttestationsV2 => signing::attestations(self, asked).await,
+            Endpoint::AggregatesV2 => signing::aggregates(self, asked).await,
+            Endpoint::SyncMessages => signing::sync_messages(self, asked).await,
+            Endpoint::Contributions => signing::contributions(self, asked).await,
+            Endpoint::Exit => signing::exit(self, asked).await,
+            Endpoint::BeaconSelections => selections::beacon(self, asked).await,
+            Endpoint::SyncSelections => selections::sync(self, asked).await,
             // Both are the cluster's own business: what clients wish has no effect.
             Endpoint::Registrations | Endpoint::Preparations => Ok(answer::empty()),
             Endpoint::Version => self.version(),
@@ -173,7 +176,7 @@ impl<A: ValidatorApi> Context<A> {
             | Endpoint::BlockV2
             | Endpoint::BlindedBlock
             | Endpoint::TekuProposerConfig
-            | Endpoint::ProposerConfig => Err(retired(endpoint)),
+            | Endpoint::ProposerConfig => Err(retired(asked.endpoint)),
         }
     }
 
@@ -193,7 +196,7 @@ impl<A: ValidatorApi> Context<A> {
 fn retired(endpoint: Endpoint) -> Problem {
     tracing::warn!(
         endpoint = endpoint.label(),
-        "validator client asks an old endpoint that a distributed validator does not serve; a newer version of the client may not"
+        "validator client asks an old endpoint that a distributed validator does not serve: update the client"
     );
     Problem::not_found()
 }

@@ -49,7 +49,10 @@ pub(super) async fn proposer<A: ValidatorApi>(
     context: &Context<A>,
     asked: &Asked,
 ) -> Result<Answer, Problem> {
-    let duties = context.api.proposer_duties(epoch(asked)?).await?;
+    let epoch = epoch(asked)?;
+    // Not needed here, but a node that does not know its validators may take their turns for foreign ones.
+    context.roster().await?;
+    let duties = context.api.proposer_duties(epoch).await?;
     let shared = |duty: ProposerDuty| {
         let pubkey = context.api.keys().share_of(&duty.pubkey);
         Some(ProposerDuty {

@@ -18,8 +18,8 @@ use super::{
     api::ValidatorApi,
     config::Config,
     dispatch::Context,
-    head_timer::{Phase, Timed},
     observer::Observer,
+    timed_stream::{Phase, Timed},
     tls::{ServeError, acceptor},
 };
 use crate::client::Forwarder;
@@ -124,7 +124,7 @@ async fn converse<A: ValidatorApi>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
     let (phase, limits) = (Phase::default(), context.config.limits);
-    let stream = Timed::new(stream, phase.clone(), limits.header);
+    let stream = Timed::new(stream, phase.clone(), limits.header, limits.stall);
     let service = service_fn(move |request: Request<Incoming>| {
         let (context, phase) = (context.clone(), phase.clone());
         phase.serving();

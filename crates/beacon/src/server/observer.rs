@@ -15,7 +15,7 @@ pub struct Served<'a> {
     pub status: StatusCode,
     /// From the request's head to the last byte of the answer, or to the client's leaving.
     pub latency: Duration,
-    /// The answer's content type, if it has one.
+    /// The request's content type, without parameters and at most 64 bytes, if it has one.
     pub content_type: Option<&'a str>,
     /// The client's name, at most 128 bytes.
     pub user_agent: Option<&'a str>,

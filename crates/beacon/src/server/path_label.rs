@@ -5,8 +5,16 @@ const PARTS: usize = 12;
 /// Most bytes of one part.
 const PART: usize = 48;
 
+/// What every path of the Beacon API begins with.
+const API: &str = "/eth/";
+/// The label of any other path.
+const FOREIGN: &str = "{other}";
+
 /// The path's segments joined by `_`, with placeholders for hex, numbers and peers.
 pub(super) fn path_label(path: &str) -> String {
+    if !path.starts_with(API) {
+        return FOREIGN.to_owned();
+    }
     let mut label = String::new();
     let mut previous = "";
     for segment in path
@@ -21,7 +29,7 @@ pub(super) fn path_label(path: &str) -> String {
             _ if previous == "peers" => "{peer_id}",
             _ if segment.starts_with("0x") => "{hex}",
             _ if segment.bytes().all(|byte| byte.is_ascii_digit()) => "{n}",
-            _ if segment.len() > PART || !segment.is_ascii() => "{other}",
+            _ if segment.len() > PART || !segment.is_ascii() => FOREIGN,
             _ => segment,
         });
         previous = segment;
@@ -47,7 +55,8 @@ mod tests {
             path_label("/eth/v1/node/peers/16Uiu2"),
             "eth_v1_node_peers_{peer_id}"
         );
-        assert_eq!(path_label(&"/a".repeat(100)).len(), 23);
+        assert_eq!(path_label(&format!("/eth{}", "/a".repeat(99))).len(), 25);
+        assert_eq!(path_label("/favicon.ico"), "{other}");
         assert_eq!(
             path_label(&format!("/eth/{}", "y".repeat(99))),
             "eth_{other}"

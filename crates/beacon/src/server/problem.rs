@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::api::{ApiError, ItemFailure, SignError};
+use super::api::{ApiError, ItemFailure};
 
 /// What every error of an unknown kind says; the reason is logged.
 const INTERNAL: &str = "Internal server error";
@@ -99,15 +99,6 @@ impl From<ApiError> for Problem {
             ApiError::Late(text) => Self::new(StatusCode::REQUEST_TIMEOUT, text),
             ApiError::Unavailable(text) => Self::unavailable(text),
             ApiError::Internal(text) => Self::internal(text),
-        }
-    }
-}
-
-impl From<SignError> for Problem {
-    fn from(error: SignError) -> Self {
-        match error {
-            SignError::Items(failures) => Self::of_items(failures),
-            SignError::All(error) => error.into(),
         }
     }
 }

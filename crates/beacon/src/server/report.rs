@@ -9,13 +9,16 @@ use std::{
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::{
-    Response, StatusCode,
+    StatusCode,
     body::{Body, Frame, SizeHint},
-    header::CONTENT_TYPE,
+    header::HeaderMap,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::observer::{Observer, Served};
+use super::{
+    client_names::{content_type, user_agent},
+    observer::{Observer, Served},
+};
 
 /// Any error of a body.
 pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -39,25 +42,22 @@ impl Report {
         observer: Arc<dyn Observer>,
         endpoint: &'static str,
         path: Option<String>,
-        user_agent: Option<String>,
+        headers: &HeaderMap,
     ) -> Self {
         Self {
             observer,
             start: Instant::now(),
             endpoint,
             path,
-            user_agent,
+            user_agent: user_agent(headers),
             status: StatusCode::REQUEST_TIMEOUT,
-            content_type: None,
+            content_type: content_type(headers),
         }
     }
 
     /// The answer's head is known.
-    pub(super) fn answered<B>(&mut self, answer: &Response<B>) {
-        let content_type = answer.headers().get(CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok());
-        self.status = answer.status();
-        self.content_type = content_type.map(str::to_owned);
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = status;
     }
 }
 

@@ -10,6 +10,7 @@ use hyper::{
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::{
     answer::CONSENSUS_VERSION, endpoint::Endpoint, parameters::Parameters, problem::Problem,
@@ -25,6 +26,7 @@ pub(super) enum Encoding {
 /// A request with its whole body.
 #[derive(Debug)]
 pub(super) struct Asked {
+    pub(super) received: Instant,
     pub(super) endpoint: Endpoint,
     pub(super) parts: Parts,
     pub(super) body: Bytes,
@@ -45,13 +47,14 @@ impl Asked {
         let Some(value) = self.parts.headers.get(CONTENT_TYPE) else {
             return Ok(Encoding::Json);
         };
-        let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
-        if text.contains("application/json") {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let lower = text.to_ascii_lowercase();
+        if lower.contains("application/json") {
             Ok(Encoding::Json)
-        } else if text.contains("application/octet-stream") {
+        } else if lower.contains("application/octet-stream") {
             Ok(Encoding::Ssz)
         } else {
-            let message = format!("unsupported media type {text}");
+            let message = format!("unsupported media type {text:.128}");
             Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
         }
     }

@@ -5,7 +5,7 @@ use flotilla_types::{
 };
 use futures::future::join_all;
 use hyper::StatusCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::{
     answer::{Answer, Data, json},
@@ -28,7 +28,7 @@ pub(super) async fn beacon<A: ValidatorApi>(
         let group = group(&roster, selection.validator_index)?;
         Ok((group, SignedData::PrepareAggregator(*selection)))
     });
-    let proofs = combine(context, partials.collect()).await?;
+    let proofs = combine(context, asked, partials.collect()).await?;
     let mut failures = Vec::new();
     let mut data = Vec::with_capacity(selections.len());
     for (index, (selection, proof)) in selections.iter().zip(proofs).enumerate() {
@@ -58,7 +58,7 @@ pub(super) async fn sync<A: ValidatorApi>(
         let group = group(&roster, selection.validator_index)?;
         Ok((group, SignedData::PrepareSyncContribution(*selection)))
     });
-    let proofs = combine(context, partials.collect()).await?;
+    let proofs = combine(context, asked, partials.collect()).await?;
     let mut failures = Vec::new();
     for (index, (selection, proof)) in data.iter_mut().zip(proofs).enumerate() {
         match proof {
@@ -76,9 +76,10 @@ pub(super) async fn sync<A: ValidatorApi>(
 /// but its own fate.
 async fn combine<A: ValidatorApi>(
     context: &Context<A>,
+    asked: &Asked,
     items: Vec<Result<(PublicKeyBytes, SignedData), String>>,
 ) -> Result<Vec<Result<SignatureBytes, ApiError>>, Problem> {
-    let until = Instant::now() + context.config.selection_wait();
+    let until = asked.received + context.config.selection_wait();
     let mut partials = Vec::with_capacity(items.len());
     let mut refusals = Vec::with_capacity(items.len());
     for item in items {

@@ -3,20 +3,30 @@
 use std::sync::Arc;
 
 use flotilla_types::{
-    Attestation, Fork, PublicKeyBytes, SignedAggregateAndProof, SignedAttestation,
-    SignedContributionAndProof, SignedData, SignedVoluntaryExit, SingleAttestation,
-    SyncCommitteeMessage, ValidatorIndex,
+    AggregateAndProof, Attestation, DecodeError, Fork, ListSizes, PublicKeyBytes, SignatureBytes,
+    SignedAggregateAndProof, SignedAttestation, SignedContributionAndProof, SignedData,
+    SignedVoluntaryExit, SingleAttestation, Slot, SyncCommitteeMessage, ValidatorIndex,
 };
-use serde_json::Value;
+use serde::Deserialize as _;
 
 use super::{
     answer::{Answer, empty},
     api::{ItemFailure, Partial, SignError, ValidatorApi},
     dispatch::Context,
     keys::Roster,
+    lists::{Split, list},
     problem::Problem,
-    request::{Asked, unparsed},
+    request::Asked,
 };
+
+/// Bytes of a [`SingleAttestation`].
+const SINGLE_BYTES: usize = 240;
+/// Bytes of a [`SyncCommitteeMessage`].
+const SYNC_MESSAGE_BYTES: usize = 144;
+/// Bytes of a [`SignedContributionAndProof`] without its bits, the number of which is the preset's.
+const CONTRIBUTION_BYTES_BESIDE_BITS: usize = 344;
+/// An offset and the signature: where the message of a signed aggregate begins.
+const MESSAGE_AT: usize = 4 + SignatureBytes::LENGTH;
 
 /// An item with its validator, or why it is not taken.
 pub(super) type Item = Result<(PublicKeyBytes, SignedData), String>;
@@ -29,16 +39,25 @@ pub(super) async fn attestations<A: ValidatorApi>(
     let fork = asked.fork()?;
     let items = match fork.has_committee_bits() {
         true => {
-            let singles: Vec<SingleAttestation> = asked.json()?;
+            let singles = list(
+                asked,
+                Split::Every(SINGLE_BYTES),
+                SingleAttestation::decode,
+                |json| SingleAttestation::deserialize(json),
+            )?;
             let roster = context.roster().await?;
             let of = |single| single_attestation(context, &roster, fork, single);
             singles.iter().map(of).collect()
         }
         false => {
-            let values: Vec<Value> = asked.json()?;
-            let mut items = Vec::with_capacity(values.len());
-            for value in &values {
-                let attestation = Attestation::from_json(fork, value).map_err(unparsed)?;
+            let attestations = list(
+                asked,
+                Split::ByOffsets,
+                |bytes| Attestation::decode(fork, bytes),
+                |json| Attestation::from_json(fork, json),
+            )?;
+            let mut items = Vec::with_capacity(attestations.len());
+            for attestation in attestations {
                 items.push(bit_attestation(context, fork, attestation).await?);
             }
             items
@@ -94,11 +113,7 @@ async fn bit_attestation<A: ValidatorApi>(
 }
 
 /// The chain's fork at a slot, if what the client named has the same shape of attestations.
-fn fork_of<A: ValidatorApi>(
-    context: &Context<A>,
-    named: Fork,
-    slot: flotilla_types::Slot,
-) -> Result<Fork, String> {
+fn fork_of<A: ValidatorApi>(context: &Context<A>, named: Fork, slot: Slot) -> Result<Fork, String> {
     let fork = context.fork_of(slot);
     match fork.has_committee_bits() == named.has_committee_bits() {
         true => Ok(fork),
@@ -114,10 +129,13 @@ pub(super) async fn aggregates<A: ValidatorApi>(
     asked: &Asked,
 ) -> Result<Answer, Problem> {
     let fork = asked.fork()?;
-    let values: Vec<Value> = asked.json()?;
     let sizes = &context.config.chain.spec.sizes;
-    let read = |value| SignedAggregateAndProof::from_json(fork, value, sizes).map_err(unparsed);
-    let signed: Vec<_> = values.iter().map(read).collect::<Result<_, _>>()?;
+    let signed = list(
+        asked,
+        Split::ByOffsets,
+        |bytes| aggregate_of_ssz(fork, bytes, sizes),
+        |json| SignedAggregateAndProof::from_json(fork, json, sizes),
+    )?;
     let roster = context.roster().await?;
     let items = signed.into_iter().map(|signed| {
         let group = group(&roster, signed.message().aggregator_index)?;
@@ -127,12 +145,47 @@ pub(super) async fn aggregates<A: ValidatorApi>(
     hand_in(context, items.collect()).await
 }
 
+fn aggregate_of_ssz(
+    fork: Fork,
+    bytes: &[u8],
+    sizes: &ListSizes,
+) -> Result<SignedAggregateAndProof, DecodeError> {
+    const WHAT: &str = "signed aggregate and proof";
+    let (head, message) = bytes
+        .split_at_checked(MESSAGE_AT)
+        .ok_or(DecodeError::Length {
+            what: WHAT,
+            expected: MESSAGE_AT,
+            got: bytes.len(),
+        })?;
+    let mut offset = [0; 4];
+    let mut signature = SignatureBytes::default();
+    offset.copy_from_slice(&head[..4]);
+    signature.0.copy_from_slice(&head[4..]);
+    match u32::from_le_bytes(offset) as usize {
+        MESSAGE_AT => {
+            let message = AggregateAndProof::decode(fork, message)?;
+            SignedAggregateAndProof::new(fork, message, signature, sizes)
+        }
+        got => Err(DecodeError::Offset {
+            what: WHAT,
+            expected: MESSAGE_AT,
+            got,
+        }),
+    }
+}
+
 /// `POST /eth/v1/beacon/pool/sync_committees`.
 pub(super) async fn sync_messages<A: ValidatorApi>(
     context: &Context<A>,
     asked: &Asked,
 ) -> Result<Answer, Problem> {
-    let messages: Vec<SyncCommitteeMessage> = asked.json()?;
+    let messages = list(
+        asked,
+        Split::Every(SYNC_MESSAGE_BYTES),
+        SyncCommitteeMessage::decode,
+        |json| SyncCommitteeMessage::deserialize(json),
+    )?;
     let roster = context.roster().await?;
     let items = messages.into_iter().map(|message| {
         let group = group(&roster, message.validator_index)?;
@@ -146,10 +199,14 @@ pub(super) async fn contributions<A: ValidatorApi>(
     context: &Context<A>,
     asked: &Asked,
 ) -> Result<Answer, Problem> {
-    let values: Vec<Value> = asked.json()?;
     let sizes = &context.config.chain.spec.sizes;
-    let read = |value| SignedContributionAndProof::from_json(value, sizes).map_err(unparsed);
-    let signed: Vec<_> = values.iter().map(read).collect::<Result<_, _>>()?;
+    let bits = sizes.sync_subcommittee_size().div_ceil(8) as usize;
+    let signed = list(
+        asked,
+        Split::Every(CONTRIBUTION_BYTES_BESIDE_BITS + bits),
+        |bytes| SignedContributionAndProof::decode(bytes, sizes),
+        |json| SignedContributionAndProof::from_json(json, sizes),
+    )?;
     let roster = context.roster().await?;
     let items = signed.into_iter().map(|signed| {
         let group = group(&roster, signed.message.aggregator_index)?;
@@ -196,28 +253,25 @@ pub(super) async fn hand_in<A: ValidatorApi>(
         }
     }
     if !partials.is_empty() {
-        match context.api.sign(partials).await {
-            Ok(()) => {}
-            Err(SignError::All(error)) if failures.is_empty() => return Err(error.into()),
-            Err(SignError::All(error)) => {
-                let all = places.iter().map(|&index| ItemFailure {
-                    index,
-                    message: error.to_string(),
-                });
-                failures.extend(all);
-            }
-            Err(SignError::Items(refused)) => {
-                let refused = refused.into_iter().filter_map(|failure| {
-                    let index = *places.get(failure.index)?;
-                    Some(ItemFailure { index, ..failure })
-                });
-                failures.extend(refused);
-            }
-        }
+        failures.extend(refused(context.api.sign(partials).await, &places)?);
     }
     if failures.is_empty() {
         return Ok(empty());
     }
     failures.sort_by_key(|failure| failure.index);
     Err(Problem::of_items(failures))
+}
+
+/// What the node did not take, by places in the client's list.
+fn refused(result: Result<(), SignError>, places: &[usize]) -> Result<Vec<ItemFailure>, Problem> {
+    let refused = match result {
+        Ok(()) => Vec::new(),
+        Err(SignError::Items(refused)) => refused,
+        Err(SignError::All(error)) => return Err(error.into()),
+    };
+    let in_list = |failure: ItemFailure| {
+        let index = *places.get(failure.index)?;
+        Some(ItemFailure { index, ..failure })
+    };
+    Ok(refused.into_iter().filter_map(in_list).collect())
 }

@@ -51,8 +51,13 @@ async fn validators_that_stay_unknown_are_503_and_nothing_is_remembered() {
         assert_eq!(status, 503);
         assert!(message.contains("not known yet"), "{message}");
     }
-    let (status, ..) = error(setup.get("/eth/v1/beacon/states/head/validators/7")).await;
-    assert_eq!(status, 503);
+    for path in [
+        "/eth/v1/beacon/states/head/validators/7",
+        "/eth/v1/validator/duties/proposer/3",
+    ] {
+        let (status, ..) = error(setup.get(path)).await;
+        assert_eq!(status, 503, "{path}");
+    }
     setup.api.roster.send_replace(known);
     let answer = ok(setup.post(DUTIES).body("[7]")).await;
     assert_eq!(answer["data"].as_array().unwrap().len(), 1);
@@ -96,6 +101,41 @@ async fn a_silent_beacon_node_is_408_too() {
 }
 
 #[tokio::test]
+async fn an_answer_of_which_nothing_more_comes_is_ended() {
+    let part = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
+    let setup = Setup::before(
+        vec![Server::always(Reply::Hang(part.into())).await],
+        Limits {
+            idle: SHORT,
+            ..limits()
+        },
+        None,
+    )
+    .await;
+    let response = setup.get("/eth/v1/config/spec").send().await.unwrap();
+    let body = tokio::time::timeout(PATIENCE, response.bytes());
+    assert!(body.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_given_up() {
+    let large = Reply::json(200, "x".repeat(32 << 20));
+    let setup = Setup::before(
+        vec![Server::always(large).await],
+        Limits {
+            stall: SHORT,
+            ..limits()
+        },
+        None,
+    )
+    .await;
+    let mut stream = TcpStream::connect(setup.address).await.unwrap();
+    let ask = b"GET /eth/v1/config/spec HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    assert_eq!(setup.seen.of("proxy").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_counted_and_its_place_is_free_again() {
     let setup = Setup::bounded(Limits {
         requests: 1,
@@ -125,6 +165,39 @@ async fn a_client_that_leaves_is_counted_and_its_place_is_free_again() {
         (408, Some("gone/1"))
     );
     setup.json("/eth/v1/node/version").await;
+}
+
+#[tokio::test]
+async fn only_so_many_large_bodies_are_held_at_a_time() {
+    let setup = Setup::bounded(Limits {
+        large_bodies: 1,
+        ..limits()
+    })
+    .await;
+    let head = |length: &str| {
+        let fork = "eth-consensus-version: fulu";
+        format!("POST /eth/v2/beacon/blocks HTTP/1.1\r\nhost: x\r\n{fork}\r\n{length}\r\n\r\n")
+    };
+    let mut held = TcpStream::connect(setup.address).await.unwrap();
+    let large = head("content-length: 2000000");
+    held.write_all(large.as_bytes()).await.unwrap();
+    let busy = async {
+        loop {
+            let mut stream = TcpStream::connect(setup.address).await.unwrap();
+            let unknown = head("transfer-encoding: chunked") + "1\r\n[\r\n0\r\n\r\n";
+            stream.write_all(unknown.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            match &answer {
+                b"HTTP/1.1 503" => return,
+                answer => assert_eq!(answer, b"HTTP/1.1 400"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, busy).await.unwrap();
+    // Small ones need no such place.
+    let (status, ..) = error(setup.post("/eth/v2/beacon/blocks").body("[")).await;
+    assert_eq!(status, 400);
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ async fn the_nodes_own_answer_comes_back_unchanged() {
         asked.header("authorization"),
         Some("Basic dXNlcjpzZWNyZXQ=")
     );
+    assert_eq!(asked.header("content-length"), None);
     let told = setup.seen.of("proxy").await;
     assert_eq!(told.path.as_deref(), Some("eth_v2_beacon_blocks_{hex}"));
     assert_eq!(

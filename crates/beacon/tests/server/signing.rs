@@ -2,8 +2,9 @@
 
 use flotilla_beacon::server::ItemFailure;
 use flotilla_types::{
-    AttestationData, CommitteeIndex, SignatureBytes, SignedData, SingleAttestation, Slot,
-    ValidatorIndex,
+    AggregateAndProof, Attestation, AttestationData, Bitlist, CommitteeIndex, Fork, ListSizes,
+    SignatureBytes, SignedAggregateAndProof, SignedContributionAndProof, SignedData,
+    SingleAttestation, Slot, SubcommitteeBits, SyncCommitteeMessage, ValidatorIndex,
 };
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -167,6 +168,94 @@ async fn everything_else_that_is_signed_is_handed_in() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn lists_are_taken_in_ssz_too() {
+    let setup = Setup::new().await;
+    let signature = SignatureBytes([9; 96]);
+    let post = |path: &str, fork: &str, body: Vec<u8>| {
+        let request = setup
+            .post(path)
+            .header("content-type", "application/octet-stream");
+        request.header("eth-consensus-version", fork).body(body)
+    };
+    let singles = [single(7, FULU_SLOT), single(8, FULU_SLOT)];
+    let bytes = singles.map(|single| single.encode()).concat();
+    accepted(post(ATTESTATIONS, "fulu", bytes)).await;
+    let taken = setup.api.taken();
+    assert_eq!(
+        (taken.len(), taken[0].0, taken[1].0),
+        (2, group(0), group(1))
+    );
+
+    let message = SyncCommitteeMessage {
+        validator_index: ValidatorIndex(8),
+        signature,
+        ..SyncCommitteeMessage::default()
+    };
+    accepted(post(
+        "/eth/v1/beacon/pool/sync_committees",
+        "",
+        message.encode(),
+    ))
+    .await;
+    assert_eq!(
+        setup.api.taken().pop().unwrap().1,
+        SignedData::SyncMessage(message)
+    );
+
+    let aggregate = Attestation::Phase0 {
+        aggregation_bits: Bitlist::with_one(9, 3).unwrap(),
+        data: AttestationData::default(),
+        signature,
+    };
+    let offset = 4_u32.to_le_bytes();
+    let bytes = [
+        &offset[..],
+        &aggregate_and_proof(aggregate.clone()).encode()[12..],
+    ]
+    .concat();
+    accepted(post(
+        "/eth/v2/validator/aggregate_and_proofs",
+        "deneb",
+        bytes,
+    ))
+    .await;
+    let (validator, data) = setup.api.taken().pop().unwrap();
+    assert_eq!(validator, group(1));
+    assert_eq!(data, SignedData::Aggregator(aggregate_and_proof(aggregate)));
+}
+
+#[tokio::test]
+async fn contributions_in_ssz_have_the_presets_size() {
+    let setup = Setup::new().await;
+    let sizes = &ListSizes::MAINNET;
+    let mut signed = SignedContributionAndProof::default();
+    signed.message.aggregator_index = ValidatorIndex(7);
+    let bits = SubcommitteeBits::from_bytes(&[5; 16], sizes).unwrap();
+    signed.message.contribution.aggregation_bits = bits;
+    let post = |body: Vec<u8>| {
+        let request = setup.post("/eth/v1/validator/contribution_and_proofs");
+        request
+            .header("content-type", "application/octet-stream")
+            .body(body)
+    };
+    accepted(post([signed.encode(), signed.encode()].concat())).await;
+    let expected = (group(0), SignedData::SyncContribution(signed.clone()));
+    assert_eq!(setup.api.taken(), [expected.clone(), expected]);
+    let (status, ..) = error(post(signed.encode()[1..].to_vec())).await;
+    assert_eq!(status, 415);
+}
+
+fn aggregate_and_proof(aggregate: Attestation) -> SignedAggregateAndProof {
+    let signature = SignatureBytes([9; 96]);
+    let message = AggregateAndProof {
+        aggregator_index: ValidatorIndex(8),
+        aggregate,
+        selection_proof: signature,
+    };
+    SignedAggregateAndProof::new(Fork::Deneb, message, signature, &ListSizes::MAINNET).unwrap()
 }
 
 #[tokio::test]

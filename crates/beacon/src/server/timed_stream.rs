@@ -2,7 +2,7 @@
 //!
 //! The HTTP library's own timer counts from the answer before, so that one limit would have to serve for both: short, it
 //! closes connections that clients keep for the next slot, under their hands; long, it lets anybody hold a connection with
-//! half a line.
+//! half a line. A client that does not take its answer is given up here too.
 
 use std::{
     future::Future as _,
@@ -45,22 +45,44 @@ impl Phase {
     }
 }
 
-/// A stream that fails when a head is not complete in time.
+/// A stream that fails when a head is not complete in time, or an answer not taken.
 pub(super) struct Timed<S> {
     stream: S,
     phase: Phase,
     limit: Duration,
     sleep: Pin<Box<Sleep>>,
+    stall: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Timed<S> {
-    /// The first head is due from now on.
-    pub(super) fn new(stream: S, phase: Phase, limit: Duration) -> Self {
+    /// The first head is due from now on, within `limit`; `stall` is how long a client may take nothing of an answer.
+    pub(super) fn new(stream: S, phase: Phase, limit: Duration, stall: Duration) -> Self {
         Self {
             stream,
             phase,
             limit,
             sleep: Box::pin(sleep(limit)),
+            stall,
+            stalled: None,
+        }
+    }
+
+    fn bound<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -89,7 +111,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bound(context, written)
     }
 
     fn poll_write_vectored(
@@ -97,7 +120,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.bound(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -105,7 +129,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.bound(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
