@@ -13,7 +13,7 @@ use std::{
 
 use axum::{Router, body::Bytes};
 use flotilla_beacon::{
-    client::Forwarder,
+    client::{BeaconNode, Forwarder, Timeouts},
     server::{
         ApiError, Combining, Config, Duties, KeyTable, Limits, Observer, Partial, Roster, Served,
         Server, SignError, ValidatorApi, ValidatorState,
@@ -24,7 +24,7 @@ use flotilla_types::{
     ForkVersion, PeerIndex, Proposal, ProposerDuty, PublicKeyBytes, Root, SignatureBytes, Slot,
     SyncCommitteeContribution, SyncCommitteeDuty, Timestamp, ValidatorIndex,
 };
-use reqwest::{Client, header::HeaderMap};
+use reqwest::Client;
 use tokio::net::TcpListener;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,7 +112,8 @@ async fn node(bytes: usize) -> SocketAddr {
 
 async fn server(node: SocketAddr) -> SocketAddr {
     let url = format!("http://{node}").parse().expect("an address");
-    let forwarder = Forwarder::new(&[url], HeaderMap::new(), TIMEOUT, TIMEOUT);
+    let beacon = BeaconNode::new(vec![url], Timeouts::default()).expect("a plain endpoint");
+    let forwarder = Forwarder::new(beacon, TIMEOUT);
     let spec = ChainSpec::mainnet_like(Duration::from_secs(12), 32, ForkVersion([0; 4]));
     let config = Config {
         address: "127.0.0.1:0".parse().expect("an address"),
@@ -126,7 +127,6 @@ async fn server(node: SocketAddr) -> SocketAddr {
         limits: Limits::default(),
     };
     let nobody = || Arc::new(Nobody(KeyTable::new(PeerIndex::new(0), [])));
-    let forwarder = forwarder.expect("a plain endpoint");
     let server = Server::bind(config, nobody(), forwarder, nobody());
     let server = server.await.expect("a free port");
     let address = server.address();

@@ -9,7 +9,9 @@ use anyhow::{Context as _, bail, ensure};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use flotilla_beacon::client::{EndpointConfig, Url};
-use flotilla_node::config::{ClusterConfig, Config, MONITORING_ADDRESS};
+use flotilla_node::config::{
+    ClusterConfig, Config, MONITORING_ADDRESS, VALIDATOR_API_ADDRESS, ValidatorApiConfig,
+};
 use flotilla_node::folder::Paths;
 use flotilla_node::preparations::OVERRIDES_FILE_NAME;
 use flotilla_node::slashing::SignerKind;
@@ -29,7 +31,8 @@ use crate::verification::ExecutionEndpoint;
 /// The data folder holds what the operator was given (charon-enr-private-key, cluster-lock.json, validator_keys/) and what the node
 /// adds: slashing.sqlite, which must never be copied or restored from a backup, and votes/. A folder made by Charon works unchanged.
 ///
-/// This version attests with the built-in signer (`--signer builtin`) and dials peers by address (`--p2p-peer`).
+/// Duties are signed by a validator client that is pointed at --validator-api-address, or by the node itself (--signer builtin).
+/// This version dials peers by address (--p2p-peer).
 ///
 /// Each flag also reads FLOTILLA_<NAME>, then CHARON_<NAME>.
 ///
@@ -115,6 +118,16 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_parser = peer, help_heading = "Peers")]
     p2p_peer: Vec<Peer>,
 
+    /// Where validator clients are served. With several data folders: one address each, or the first, the others following it.
+    #[arg(long, value_delimiter = ',', default_value = VALIDATOR_API_ADDRESS, help_heading = "Validator client")]
+    validator_api_address: Vec<SocketAddr>,
+    /// Certificate chain (PEM) to serve validator clients by TLS; with --vc-tls-key-file.
+    #[arg(long, requires = "vc_tls_key_file", help_heading = "Validator client")]
+    vc_tls_cert_file: Option<PathBuf>,
+    /// Private key (PEM) of the certificate.
+    #[arg(long, requires = "vc_tls_cert_file", help_heading = "Validator client")]
+    vc_tls_key_file: Option<PathBuf>,
+
     /// Where /metrics, /livez, /readyz and /flotilla/… are served.
     #[arg(long, default_value = MONITORING_ADDRESS)]
     monitoring_address: SocketAddr,
@@ -125,7 +138,7 @@ pub struct Arguments {
 }
 
 /// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
-const WITHOUT_MEANING: [&str; 32] = [
+const WITHOUT_MEANING: [&str; 29] = [
     "consensus-protocol",
     "debug-address",
     "feature-set",
@@ -155,9 +168,6 @@ const WITHOUT_MEANING: [&str; 32] = [
     "simnet-validator-keys-dir",
     "simnet-validator-mock",
     "synthetic-block-proposals",
-    "validator-api-address",
-    "vc-tls-cert-file",
-    "vc-tls-key-file",
 ];
 
 /// Adds the flags of the field that `run` accepts and does not use.
@@ -247,12 +257,6 @@ pub fn execute(
         for name in WITHOUT_MEANING.iter().filter(|name| given(name)) {
             warn!("--{name} is accepted but has no effect in this version");
         }
-    }
-    if arguments.signer == "vc" {
-        bail!(
-            "signing through a validator client is not in this version; stop the validator client that has these keystores, wait \
-             two epochs, and start with --signer builtin"
-        );
     }
     let config = arguments.config()?;
     let runtime = runtime()?;
@@ -351,6 +355,11 @@ impl Arguments {
             );
         }
         let signer = SignerKind::from_name(&self.signer).context("--signer")?;
+        let addresses = self.validator_api_addresses(count)?;
+        let tls = self
+            .vc_tls_cert_file
+            .clone()
+            .zip(self.vc_tls_key_file.clone());
         let cluster = |(place, paths): (usize, Paths)| {
             let mut peers: BTreeMap<usize, Vec<Multiaddr>> = BTreeMap::new();
             for peer in self.p2p_peer.iter().filter(|peer| peer.cluster == place) {
@@ -378,6 +387,10 @@ impl Arguments {
                 identity_password: self.identity.password(),
                 key_file_lock: self.private_key_file_lock,
                 password_file: self.password_file.clone(),
+                validator_api: ValidatorApiConfig {
+                    address: addresses[place],
+                    tls: tls.clone(),
+                },
                 signer,
                 change_signer: self.change_signer,
                 listen,
@@ -385,6 +398,27 @@ impl Arguments {
             }
         };
         Ok(all.into_iter().enumerate().map(cluster).collect())
+    }
+
+    /// One address for each cluster; from a single one on, ports are counted up.
+    fn validator_api_addresses(&self, count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+        let given = &self.validator_api_address;
+        if let [first] = given[..] {
+            let following = |place: usize| {
+                let step = if first.port() == 0 { 0 } else { u16::try_from(place).ok()? };
+                Some(SocketAddr::new(first.ip(), first.port().checked_add(step)?))
+            };
+            return (0..count)
+                .map(following)
+                .collect::<Option<_>>()
+                .context("--validator-api-address: not enough ports after this one");
+        }
+        ensure!(
+            given.len() == count,
+            "--validator-api-address has {} entries; with {count} data folders give one for each, or one",
+            given.len()
+        );
+        Ok(given.clone())
     }
 
     fn paths(&self) -> anyhow::Result<Vec<Paths>> {

@@ -186,7 +186,7 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
         operators: parts.codec.nodes(),
         threshold: parts.threshold,
         validators: parts.validators.len(),
-        active_validators: parts.on_chain.active(),
+        active_validators: parts.rosters.members.active(),
         signer: cluster.signer.into(),
         paused: crate::folder::is_paused(&parts.data_folder),
         slashing: SlashingStatus {
@@ -227,6 +227,11 @@ pub(crate) async fn follow_head(
         let epoch = chain.epoch_of(slot);
         for cluster in &clusters {
             cluster.parts.telemetry.beacon_head(&endpoint, slot, delay);
+            cluster.parts.rosters.head(
+                epoch,
+                previous_duty_dependent_root,
+                current_duty_dependent_root,
+            );
             let head = Input::Head {
                 epoch,
                 previous: previous_duty_dependent_root,

@@ -56,6 +56,8 @@ pub struct ClusterConfig {
     pub key_file_lock: bool,
     /// One file with the password of all keystores, instead of a file beside each.
     pub password_file: Option<PathBuf>,
+    /// Where validator clients are served.
+    pub validator_api: ValidatorApiConfig,
     /// Who makes this node's partial signatures (S7).
     pub signer: SignerKind,
     /// The signer that the database knows is to be replaced by `signer`.
@@ -66,5 +68,16 @@ pub struct ClusterConfig {
     pub peers: BTreeMap<usize, Vec<Multiaddr>>,
 }
 
+/// Where validator clients are served.
+#[derive(Clone, Debug)]
+pub struct ValidatorApiConfig {
+    /// The address.
+    pub address: SocketAddr,
+    /// Certificate chain and private key, both PEM files, to serve TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where validator clients are served, unless said otherwise.
+pub const VALIDATOR_API_ADDRESS: &str = "127.0.0.1:3600";
 /// Where the monitoring server listens, unless said otherwise.
 pub const MONITORING_ADDRESS: &str = "127.0.0.1:3620";

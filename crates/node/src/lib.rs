@@ -34,6 +34,7 @@ mod shell;
 pub mod signer;
 pub mod slashing;
 pub mod telemetry;
+mod validator_api;
 pub mod votes;
 pub mod workers;
 

@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flotilla_beacon::client::{BeaconNode, Observer, Request, Timeouts};
+use flotilla_beacon::client::{BeaconNode, Forwarder, Observer, Request, Timeouts};
+use flotilla_beacon::server;
+use flotilla_cluster::Lock;
 use flotilla_duty::io::HANDLED_KINDS;
 use flotilla_duty::{self as duty, Engine, Faults};
 use flotilla_p2p::{self as p2p, Network};
@@ -23,11 +25,11 @@ use tracing::{info, warn};
 
 use crate::chores;
 use crate::clock::{Clock, wall_clock};
-use crate::config::{ClusterConfig, Config};
+use crate::config::{ClusterConfig, Config, ValidatorApiConfig};
 use crate::clients::Clients;
-use crate::duties::{self, Members};
+use crate::duties::{self, Rosters};
 use crate::exits::Exits;
-use crate::folder::{Folder, Passwords};
+use crate::folder::{self, Folder, Passwords};
 use crate::graffiti::Graffiti;
 use crate::monitoring::{OutcomeStream, Readiness, Server, Sources, Status};
 use crate::preparations::{self, Overrides};
@@ -35,6 +37,7 @@ use crate::shell::{Parts, Shell};
 use crate::signer::Signer;
 use crate::slashing::{self, Database, Imported, Opening, ShareEpoch, SignerKind};
 use crate::telemetry::{ClusterTelemetry, Telemetry};
+use crate::validator_api::Api;
 use crate::votes::{BootId, VoteLog};
 use crate::workers::{Workers, jobs::KeyTable};
 
@@ -44,6 +47,10 @@ use opening::{Opened, open_folders};
 
 /// The version told to peers, which older ones hold against those they support (spec 20 §8).
 const PEER_VERSION: &str = "v1.11.0";
+/// What validator clients are told; they know a distributed validator by the word `charon` (spec 30 §3.4).
+const API_VERSION: &str = concat!("flotilla/charon/v", env!("CARGO_PKG_VERSION"));
+/// How long a beacon node may take to answer what is passed on to it.
+const FORWARD_WITHIN: Duration = Duration::from_secs(2);
 /// How long a beacon node may be away at start before it is said again.
 const BEACON_RETRY: Duration = Duration::from_secs(2);
 /// How long the parts of a node may take to stop.
@@ -119,9 +126,18 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         else {
             return Ok(());
         };
-        let (cluster, shell, overrides) = parts?;
-        let stopping = child.clone();
+        let Started {
+            cluster,
+            shell,
+            overrides,
+            api,
+        } = parts?;
+        let (stopping, serving) = (child.clone(), child.clone());
         tasks.spawn(async move { Ok(shell.run(stopping).await?) });
+        tasks.spawn(async move {
+            api.run(serving.cancelled_owned()).await;
+            Ok(())
+        });
         let cluster = Arc::new(cluster);
         preparing.push((Arc::clone(&cluster), overrides));
         running.push(cluster);
@@ -243,6 +259,57 @@ struct Context<'a> {
     beacon: &'a BeaconNode,
 }
 
+/// A cluster, put together.
+struct Started {
+    cluster: chores::Cluster,
+    shell: Shell,
+    overrides: Overrides,
+    api: server::Server<Api>,
+}
+
+/// Serves validator clients of a cluster.
+async fn bind_api(
+    config: &ValidatorApiConfig,
+    parts: &Arc<Parts>,
+    lock: &Lock,
+) -> Result<server::Server<Api>, StartError> {
+    let tls = match &config.tls {
+        None => None,
+        Some((certificates, key)) => Some(server::Tls {
+            certificates: folder::read(certificates, "it was named by --vc-tls-cert-file")?,
+            key: folder::read(key, "it was named by --vc-tls-key-file")?,
+        }),
+    };
+    let validators = lock.validators().iter();
+    let keys = validators.map(|validator| (validator.public_key, validator.public_shares.clone()));
+    let api = Arc::new(Api::new(Arc::clone(parts), keys));
+    let server_config = server::Config {
+        address: config.address,
+        tls,
+        version: API_VERSION.into(),
+        chain: Arc::clone(&parts.chain),
+        limits: server::Limits::default(),
+    };
+    let forwarder = Forwarder::new(parts.beacon.clone(), FORWARD_WITHIN);
+    let observer = Arc::new(ApiObserver(parts.telemetry.clone()));
+    let server = server::Server::bind(server_config, api, forwarder, observer).await?;
+    info!(address = %server.address(), "serving validator clients");
+    Ok(server)
+}
+
+/// Requests of validator clients, for the metrics.
+struct ApiObserver(ClusterTelemetry);
+
+impl server::Observer for ApiObserver {
+    fn served(&self, request: &server::Served<'_>) {
+        self.0.client_request(request);
+    }
+
+    fn connection_refused(&self) {
+        warn!("a validator client's connection was refused: there are as many as there may be");
+    }
+}
+
 /// Opens what a cluster needs and puts its shell together.
 async fn start(
     cluster: Opened,
@@ -250,7 +317,7 @@ async fn start(
     outcomes: OutcomeStream,
     started: Timestamp,
     stop: &CancellationToken,
-) -> Result<(chores::Cluster, Shell, Overrides), StartError> {
+) -> Result<Started, StartError> {
     let Opened {
         config,
         folder,
@@ -357,7 +424,7 @@ async fn start(
     let parts = Arc::new(Parts {
         me,
         threshold,
-        on_chain: Members::new(validators.clone()),
+        rosters: Rosters::new(validators.clone()),
         validators,
         members,
         hash: hex::encode(lock_hash)[..7].to_owned(),
@@ -390,6 +457,7 @@ async fn start(
             client: "flotilla".into(),
         },
     });
+    let api = bind_api(&config.validator_api, &parts, &lock).await?;
     let sender = inbox.0.clone();
     let shell = Shell::new(Arc::clone(&parts), engine, vote_log, events, inbox);
     let cluster = chores::Cluster {
@@ -405,7 +473,12 @@ async fn start(
         heard: Mutex::new(BTreeMap::new()),
         _held,
     };
-    Ok((cluster, shell, overrides))
+    Ok(Started {
+        cluster,
+        shell,
+        overrides,
+        api,
+    })
 }
 
 fn multiaddr(address: &std::net::SocketAddr) -> p2p::Multiaddr {

@@ -31,7 +31,7 @@ use tracing::{debug, info, warn};
 
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::duties::{self, Members, Production};
+use crate::duties::{self, Production, Rosters};
 use crate::exits::{self, Exits};
 use crate::folder;
 use crate::graffiti::Graffiti;
@@ -71,8 +71,8 @@ pub(crate) struct Parts {
     pub beacon: BeaconNode,
     pub telemetry: ClusterTelemetry,
     pub outcomes: OutcomeStream,
-    /// Our validators as the chain knows them.
-    pub on_chain: Members,
+    /// Our validators as the chain knows them, and who has which duty.
+    pub rosters: Rosters,
     /// Whether blocks of builders are wanted.
     pub builder_api: bool,
     /// The free bytes of our blocks.
@@ -108,7 +108,7 @@ fn lock(exits: &Mutex<Exits>) -> std::sync::MutexGuard<'_, Exits> {
 /// What to sign so that a validator leaves: in the epoch that others have signed for, else from now on.
 async fn exit(parts: &Parts, validator: PublicKeyBytes) -> Option<Input> {
     let current = parts.chain.epoch_at(parts.clock.now());
-    let known = parts.on_chain.of(&parts.beacon, current).await;
+    let known = parts.rosters.members.of(&parts.beacon, current).await;
     let known = known
         .inspect_err(|error| warn!(%validator, %error, "the exit waits for a beacon node"))
         .ok()?;
@@ -346,8 +346,8 @@ impl Shell {
         match output {
             Output::FetchDuties { epoch, roster } => self.spawn(async move {
                 let builtin = |validator: &PublicKeyBytes| parts.is_builtin(validator);
-                let (beacon, members) = (&parts.beacon, &parts.on_chain);
-                Some(duties::of_epoch(beacon, members, epoch, roster, builtin).await)
+                let (beacon, rosters) = (&parts.beacon, &parts.rosters);
+                Some(duties::of_epoch(beacon, rosters, epoch, roster, builtin).await)
             }),
             Output::Fetch { duty, request } => self.fetch(duty, request),
             Output::FetchHead(duty) => self.spawn(async move {

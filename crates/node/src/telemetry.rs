@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use flotilla_duty::Outcome;
 use flotilla_duty::io::Rejected;
+use flotilla_beacon::server::Served;
 use flotilla_duty::guard::Verdict;
 use flotilla_types::{Duty, DutyKind, Epoch, PeerIndex, Slot, Timestamp};
 use prometheus_client::encoding::text;
@@ -255,6 +256,25 @@ impl ClusterTelemetry {
         };
         let labels = self.labels([("duty", duty.kind.name()), ("verdict", verdict)]);
         self.metrics.examined.get_or_create(&labels).inc();
+    }
+
+    /// A validator client's request was answered.
+    pub fn client_request(&self, request: &Served<'_>) {
+        let endpoint = request.endpoint;
+        let labels = self.labels([
+            ("endpoint", endpoint),
+            ("content_type", request.content_type.unwrap_or_default()),
+        ]);
+        self.metrics.client_requests.get_or_create(&labels).inc();
+        self.metrics
+            .client_latency
+            .get_or_create(&self.labels([("endpoint", endpoint)]))
+            .observe(request.latency.as_secs_f64());
+        if !request.status.is_success() {
+            let status = request.status.as_u16().to_string();
+            let labels = self.labels([("endpoint", endpoint), ("status_code", &status)]);
+            self.metrics.client_errors.get_or_create(&labels).inc();
+        }
     }
 
     /// A slot has begun. Participation in duties that are long over is settled here.

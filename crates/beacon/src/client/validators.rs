@@ -1,6 +1,7 @@
 //! Questions about validators: who they are, and what an epoch brought them.
 
 use flotilla_types::{Epoch, PublicKeyBytes, ValidatorIndex};
+use serde::de::DeserializeOwned;
 
 use super::{
     answers::{self, Validator},
@@ -41,6 +42,27 @@ impl BeaconNode {
             Err(error) if lacks_post(&error) => self.validators_by_get(keys).await,
             result => result,
         }
+    }
+
+    /// The entries of these validators in a state, in the node's order and in the caller's layout; keys that the state does
+    /// not have are left out. `state` is `head`, `finalized`, a slot or a root.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn validators_in<T: DeserializeOwned>(
+        &self,
+        state: &str,
+        keys: &[PublicKeyBytes],
+    ) -> Result<Vec<T>, QueryError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let body = serde_json::json!({ "ids": keys, "statuses": [] });
+        let path = format!("/eth/v1/beacon/states/{state}/validators");
+        let limit = SMALL + PER_ITEM * keys.len();
+        let mut call = self.post("validators", &path, body.to_string(), limit);
+        call.timeout = self.timeouts.epoch_query;
+        self.query(&call, |answer| answers::data(&answer)).await
     }
 
     async fn validators_by_get(

@@ -13,7 +13,7 @@ use flotilla_types::Epoch;
 
 pub(crate) use chain::{examine, head};
 pub(crate) use fetch::{Production, fetch};
-pub(crate) use rosters::{Members, announce_aggregators, of_epoch};
+pub(crate) use rosters::{List, Rosters, announce_aggregators, of_epoch};
 pub(crate) use submit::submit;
 
 fn failed(error: &QueryError) -> FetchError {

@@ -1,6 +1,7 @@
 //! Who has which duty in an epoch, and who our validators are on the chain.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flotilla_beacon::client::{
@@ -60,7 +61,7 @@ impl Members {
     }
 
     /// The indices of those that have duties in `epoch`.
-    async fn active_in(
+    pub async fn active_in(
         &self,
         beacon: &BeaconNode,
         epoch: Epoch,
@@ -74,22 +75,101 @@ impl Members {
     }
 }
 
+/// One of the beacon node's lists of an epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct List {
+    /// The block that it depends on; zero for sync committees.
+    pub dependent_root: Root,
+    /// Whether the beacon node answered without having checked payloads.
+    pub execution_optimistic: bool,
+    /// Who has which duty.
+    pub assignments: Assignments,
+}
+
+/// The lists as last heard, for validator clients, which ask for them often. A list whose dependent root has changed is
+/// forgotten, so that a reorg or a late block leaves none behind.
+#[derive(Debug)]
+pub(crate) struct Rosters {
+    /// Our validators.
+    pub members: Members,
+    lists: std::sync::Mutex<BTreeMap<(Epoch, Roster), Arc<List>>>,
+}
+
+/// Epochs whose lists are kept, the newest.
+const EPOCHS_KEPT: u64 = 3;
+
+impl Rosters {
+    /// Of validators of which nothing is known yet.
+    pub fn new(keys: Vec<PublicKeyBytes>) -> Self {
+        Self {
+            members: Members::new(keys),
+            lists: std::sync::Mutex::default(),
+        }
+    }
+
+    /// A list as last heard, or asked for now.
+    pub async fn get(
+        &self,
+        beacon: &BeaconNode,
+        epoch: Epoch,
+        roster: Roster,
+    ) -> Result<Arc<List>, QueryError> {
+        let known = self.lock().get(&(epoch, roster)).cloned();
+        match known {
+            Some(list) => Ok(list),
+            None => self.ask(beacon, epoch, roster).await,
+        }
+    }
+
+    /// A list, asked for now.
+    async fn ask(
+        &self,
+        beacon: &BeaconNode,
+        epoch: Epoch,
+        roster: Roster,
+    ) -> Result<Arc<List>, QueryError> {
+        let list = Arc::new(ask(beacon, &self.members, epoch, roster).await?);
+        let mut lists = self.lock();
+        lists.insert((epoch, roster), Arc::clone(&list));
+        lists.retain(|(kept, _), _| kept.0 + EPOCHS_KEPT > epoch.0);
+        Ok(list)
+    }
+
+    /// The head moved: forgets what depends on another block (see [`Schedule`](flotilla_duty::schedule::Schedule::head)).
+    pub fn head(&self, epoch: Epoch, previous: Root, current: Root) {
+        let next = Epoch(epoch.0.saturating_add(1));
+        self.lock().retain(|&(of, roster), list| {
+            let root = list.dependent_root;
+            match roster {
+                Roster::Attesters if of == epoch => root == previous,
+                Roster::Attesters if of == next => root == current,
+                Roster::Proposers if of == epoch => root == previous || root == current,
+                _ => true,
+            }
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Epoch, Roster), Arc<List>>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A list of an epoch's duties. The beacon node is told of committees, so that it listens there, for those that the built-in
 /// signer signs for; a validator client does that by itself.
 pub(crate) async fn of_epoch(
     beacon: &BeaconNode,
-    members: &Members,
+    rosters: &Rosters,
     epoch: Epoch,
     roster: Roster,
     builtin: impl Fn(&PublicKeyBytes) -> bool,
 ) -> Input {
-    match try_of_epoch(beacon, members, epoch, roster).await {
-        Ok((dependent_root, assignments)) => {
-            subscribe(beacon, epoch, &assignments, builtin).await;
+    match rosters.ask(beacon, epoch, roster).await {
+        Ok(list) => {
+            subscribe(beacon, epoch, &list.assignments, builtin).await;
             Input::Duties {
                 epoch,
-                dependent_root,
-                assignments,
+                dependent_root: list.dependent_root,
+                assignments: list.assignments.clone(),
             }
         }
         Err(error) => Input::DutiesFailed {
@@ -100,31 +180,37 @@ pub(crate) async fn of_epoch(
     }
 }
 
-async fn try_of_epoch(
+async fn ask(
     beacon: &BeaconNode,
     members: &Members,
     epoch: Epoch,
     roster: Roster,
-) -> Result<(Root, Assignments), QueryError> {
+) -> Result<List, QueryError> {
     let indices = members.active_in(beacon, epoch).await?;
     Ok(match roster {
         Roster::Attesters => {
             let answer = beacon.attester_duties(epoch, &indices).await?;
-            (
-                answer.dependent_root,
-                Assignments::Attesters(answer.duties),
-            )
+            List {
+                dependent_root: answer.dependent_root,
+                execution_optimistic: answer.execution_optimistic,
+                assignments: Assignments::Attesters(answer.duties),
+            }
         }
         Roster::Proposers => {
             let answer = beacon.proposer_duties(epoch).await?;
-            (
-                answer.dependent_root,
-                Assignments::Proposers(answer.duties),
-            )
+            List {
+                dependent_root: answer.dependent_root,
+                execution_optimistic: answer.execution_optimistic,
+                assignments: Assignments::Proposers(answer.duties),
+            }
         }
         Roster::SyncCommittee => {
             let duties = beacon.sync_duties(epoch, &indices).await?;
-            (Root::default(), Assignments::SyncCommittee(duties))
+            List {
+                dependent_root: Root::default(),
+                execution_optimistic: false,
+                assignments: Assignments::SyncCommittee(duties),
+            }
         }
     })
 }

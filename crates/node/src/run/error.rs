@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use flotilla_beacon::client::ConfigError;
+use flotilla_beacon::server::ServeError;
 use flotilla_p2p as p2p;
 use flotilla_types::{ForkVersion, PublicKeyBytes, Root};
 use flotilla_wire::votes;
@@ -23,6 +24,9 @@ use crate::workers::jobs::KeyTableError;
 /// Why a node did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The validator API.
+    #[error("the validator API cannot be served: {0}")]
+    ValidatorApi(#[from] ServeError),
     /// The operator's graffiti.
     #[error(transparent)]
     Graffiti(#[from] GraffitiError),

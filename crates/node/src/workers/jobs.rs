@@ -2,7 +2,7 @@
 //!
 //! An engine never verifies a signature itself; it asks, and takes the answer as [`Verified`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -80,6 +80,19 @@ impl KeyTable {
         })
     }
 
+    /// The place, from 0, of the share of this validator that made a signature, if one did.
+    pub fn signer_of(
+        &self,
+        validator: &PublicKeyBytes,
+        root: &Root,
+        signature: &SignatureBytes,
+    ) -> Option<usize> {
+        let keys = self.validators.get(validator)?;
+        let items: Vec<_> = keys.shares.iter().map(|key| (key, signature.0)).collect();
+        let holds = verify_partials(&root.0, &items);
+        holds.iter().position(|holds| *holds)
+    }
+
     fn share_key(&self, claim: &Claim) -> Option<&PublicKey> {
         self.validators
             .get(&claim.item.validator)?
@@ -129,6 +142,79 @@ fn check_here(keys: &KeyTable, signing_root: Root, claims: Vec<Claim>) -> Checke
     // The check is the batch above; `Infallible` says that nothing is left to fail here.
     let Ok(good) = Verified::check(good, |_| Ok::<(), Infallible>(()));
     Checked { good, bad }
+}
+
+/// A signature, under the key of a validator's group or of one of its shares.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    validator: PublicKeyBytes,
+    /// The share's place from 0; `None` for the group.
+    share: Option<usize>,
+    root: Root,
+    signature: SignatureBytes,
+}
+
+impl Signed {
+    /// By the share at this place, from 0.
+    pub fn by_share(
+        validator: PublicKeyBytes,
+        share: usize,
+        root: Root,
+        signature: SignatureBytes,
+    ) -> Self {
+        Self {
+            validator,
+            share: Some(share),
+            root,
+            signature,
+        }
+    }
+
+    /// By the group.
+    pub fn by_group(validator: PublicKeyBytes, root: Root, signature: SignatureBytes) -> Self {
+        Self {
+            validator,
+            share: None,
+            root,
+            signature,
+        }
+    }
+}
+
+/// Verifies signatures on the pool, those over one root together; which of the things they belong to have one that does not
+/// hold.
+pub async fn verify(
+    workers: &Workers,
+    keys: Arc<KeyTable>,
+    signed: Vec<(usize, Signed)>,
+) -> Result<BTreeSet<usize>, WorkError> {
+    workers.run(move || verify_here(&keys, signed)).await
+}
+
+fn verify_here(keys: &KeyTable, signed: Vec<(usize, Signed)>) -> BTreeSet<usize> {
+    let mut bad = BTreeSet::new();
+    let mut by_root: BTreeMap<Root, Vec<(usize, &PublicKey, [u8; 96])>> = BTreeMap::new();
+    for (owner, signed) in &signed {
+        let validator = keys.validators.get(&signed.validator);
+        let key = validator.and_then(|keys| match signed.share {
+            Some(share) => keys.shares.get(share),
+            None => Some(&keys.group),
+        });
+        match key {
+            Some(key) => {
+                let same = by_root.entry(signed.root).or_default();
+                same.push((*owner, key, signed.signature.0));
+            }
+            None => _ = bad.insert(*owner),
+        }
+    }
+    for (root, same) in by_root {
+        let items: Vec<_> = same.iter().map(|(_, key, bytes)| (*key, *bytes)).collect();
+        let holds = verify_partials(&root.0, &items);
+        let wrong = same.iter().zip(holds).filter(|(_, holds)| !holds);
+        bad.extend(wrong.map(|((owner, ..), _)| *owner));
+    }
+    bad
 }
 
 /// Combines partial signatures over one root on the pool; one result per validator asked for.
