@@ -44,3 +44,10 @@ pub use world::{Submission, Verdict, World};
 
 #[cfg(test)]
 pub(crate) mod fixture;
+
+#[cfg(test)]
+mod attestations_tests;
+#[cfg(test)]
+mod proposals_tests;
+#[cfg(test)]
+mod sync_tests;
