@@ -24,8 +24,10 @@ use crate::topology::Topology;
 ///   flotilla testnet --slots 24 --latency 75ms --jitter 15ms
 ///   flotilla testnet --slots 24 --topology cluster-configs/squad.topology.json
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Nodes in the cluster.
     #[arg(long, default_value_t = 4)]
     nodes: usize,
@@ -78,9 +80,13 @@ pub struct Arguments {
     /// Let a node's beacon node answer late.
     #[arg(long, value_name = "NODE@A..B:DELAY", help_heading = "Faults")]
     slow_beacon: Vec<SlowBeacon>,
-    /// Let a node's beacon node misbehave: lagging (503 to what concerns duties), 5xx, garbage, silent, endless.
+    /// Let a node's beacon node misbehave: lagging (503 to what concerns duties), 5xx, garbage, silent, endless, reorg (its
+    /// head jumps to a sibling now and then), wrong-fork (a chain of its own), late-builder, bad-builder.
     #[arg(long, value_name = "NODE@A..B:HOW", help_heading = "Faults")]
     beacon_fault: Vec<BeaconFault>,
+    /// Give the beacon nodes a block builder: validators registered with it are offered its blinded blocks.
+    #[arg(long)]
+    builder: bool,
     /// One-way delay between nodes.
     #[arg(long, default_value = "0ms", value_parser = parse_duration, help_heading = "Faults")]
     latency: Duration,
@@ -92,8 +98,18 @@ pub struct Arguments {
     json: bool,
 }
 
+/// A part of the testnet on its own.
+#[derive(clap::Subcommand)]
+enum Part {
+    /// Run the beacon-chain simulator alone, for somebody else's cluster.
+    Beacon(crate::testnet_beacon::Arguments),
+}
+
 /// Runs the testnet.
 pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(Part::Beacon(arguments)) = arguments.part {
+        return crate::testnet_beacon::execute(arguments);
+    }
     let json = arguments.json;
     let topology = arguments
         .topology
@@ -129,6 +145,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         beacon_faults: arguments.beacon_fault,
         latency: arguments.latency,
         jitter: arguments.jitter,
+        builder: arguments.builder,
         progress: Progress::Auto,
         ..Options::default()
     };

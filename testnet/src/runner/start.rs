@@ -129,7 +129,7 @@ fn start_chain(
     };
     let extras = Extras {
         builder: options.builder,
-        ..Extras::default()
+        secrets: cluster.secrets.clone(),
     };
     Simulator::start_with(config, extras).map_err(StartError::ValidatorKey)
 }
