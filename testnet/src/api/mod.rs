@@ -116,6 +116,8 @@ impl Drop for Server {
 }
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod duty_tests;
 #[cfg(test)]
 mod tests;
