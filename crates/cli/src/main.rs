@@ -19,6 +19,7 @@ mod run;
 mod seat;
 mod slashing;
 mod testnet;
+mod testnet_beacon;
 mod topology;
 mod validator_client;
 mod verification;

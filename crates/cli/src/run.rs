@@ -405,7 +405,11 @@ impl Arguments {
         let given = &self.validator_api_address;
         if let [first] = given[..] {
             let following = |place: usize| {
-                let step = if first.port() == 0 { 0 } else { u16::try_from(place).ok()? };
+                let step = if first.port() == 0 {
+                    0
+                } else {
+                    u16::try_from(place).ok()?
+                };
                 Some(SocketAddr::new(first.ip(), first.port().checked_add(step)?))
             };
             return (0..count)

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flotilla_testnet::chain::Seed;
 use flotilla_testnet::options::{
-    BeaconFault, NodeAtSlot, NodeInSlots, Options, Preset, Progress, SlowBeacon, parse_duration,
+    BeaconFault, NodeAtSlot, NodeInSlots, Options, Preset, Progress, Signer, SlowBeacon,
+    parse_duration,
 };
 
 use crate::say;
@@ -66,9 +67,14 @@ pub struct Arguments {
     /// List sizes that the simulated chain serves.
     #[arg(long, default_value = "mainnet", value_parser = ["mainnet", "minimal"])]
     preset: String,
-    /// Who signs; only the built-in signer so far.
-    #[arg(long, default_value = "builtin", value_parser = ["builtin"])]
-    signer: String,
+    /// Who signs: `builtin`, or `vc` for a validator client beside each node. A list is for the nodes in their order, and begins
+    /// anew at its end: `builtin,vc` mixes them.
+    #[arg(long, default_value = "builtin", value_delimiter = ',', value_parser = ["builtin", "vc"])]
+    signer: Vec<String>,
+    /// The validator client, instead of a small one of our own: a shell command, in which {api} stands for the address it works
+    /// with, {keystores} for the folder of its keystores, and {node} for the node's number.
+    #[arg(long, value_name = "COMMAND")]
+    vc_command: Option<String>,
     /// Kill a node (SIGKILL) at the start of a slot. May be given several times, like the other faults.
     #[arg(long, value_name = "NODE@SLOT", help_heading = "Faults")]
     kill: Vec<NodeAtSlot>,
@@ -81,9 +87,13 @@ pub struct Arguments {
     /// Let a node's beacon node answer late.
     #[arg(long, value_name = "NODE@A..B:DELAY", help_heading = "Faults")]
     slow_beacon: Vec<SlowBeacon>,
-    /// Let a node's beacon node misbehave: lagging (503 to what concerns duties), 5xx, garbage, silent, endless.
+    /// Let a node's beacon node misbehave: lagging (503 to what concerns duties), 5xx, garbage, silent, endless, reorg (its
+    /// head jumps to a sibling now and then), wrong-fork (a chain of its own), late-builder, bad-builder.
     #[arg(long, value_name = "NODE@A..B:HOW", help_heading = "Faults")]
     beacon_fault: Vec<BeaconFault>,
+    /// Give the beacon nodes a block builder: validators registered with it are offered its blinded blocks.
+    #[arg(long)]
+    builder: bool,
     /// One-way delay between nodes.
     #[arg(long, default_value = "0ms", value_parser = parse_duration, help_heading = "Faults")]
     latency: Duration,
@@ -95,17 +105,21 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Parts of a testnet that run alone.
+/// A part of the testnet on its own.
 #[derive(clap::Subcommand)]
 enum Part {
+    /// Run the beacon-chain simulator alone, for somebody else's cluster.
+    Beacon(crate::testnet_beacon::Arguments),
     #[command(hide = true)]
     ValidatorClient(Box<validator_client::Arguments>),
 }
 
 /// Runs the testnet, or one part of it.
 pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(Part::ValidatorClient(arguments)) = arguments.part {
-        return validator_client::execute(*arguments);
+    match arguments.part {
+        Some(Part::Beacon(arguments)) => return crate::testnet_beacon::execute(arguments),
+        Some(Part::ValidatorClient(arguments)) => return validator_client::execute(*arguments),
+        None => {}
     }
     let json = arguments.json;
     let topology = arguments
@@ -135,6 +149,15 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         } else {
             Preset::Mainnet
         },
+        signers: arguments
+            .signer
+            .iter()
+            .map(|signer| match signer.as_str() {
+                "vc" => Signer::ValidatorClient,
+                _ => Signer::Builtin,
+            })
+            .collect(),
+        vc_command: arguments.vc_command,
         kills: arguments.kill,
         restarts: arguments.restart,
         pauses: arguments.pause,
@@ -142,6 +165,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         beacon_faults: arguments.beacon_fault,
         latency: arguments.latency,
         jitter: arguments.jitter,
+        builder: arguments.builder,
         progress: Progress::Auto,
         ..Options::default()
     };

@@ -79,7 +79,12 @@ impl Exits {
                     .map_err(|source| ExitsError::Content { path, source })?
             }
         };
-        let key = |kept: Kept| ((kept.validator, kept.exit.message.epoch, kept.share), kept.exit);
+        let key = |kept: Kept| {
+            (
+                (kept.validator, kept.exit.message.epoch, kept.share),
+                kept.exit,
+            )
+        };
         Ok(Self {
             folder: folder.to_owned(),
             kept: kept.into_iter().map(key).collect(),
@@ -127,7 +132,8 @@ impl Exits {
     /// Forgets validators that have left.
     pub fn forget(&mut self, left: &BTreeSet<PublicKeyBytes>) -> Result<(), WriteError> {
         let before = self.kept.len();
-        self.kept.retain(|(validator, ..), _| !left.contains(validator));
+        self.kept
+            .retain(|(validator, ..), _| !left.contains(validator));
         match self.kept.len() < before {
             true => self.write(),
             false => Ok(()),

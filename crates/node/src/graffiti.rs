@@ -27,7 +27,9 @@ pub enum GraffitiError {
         hint: &'static str,
     },
     /// Neither one text nor one per validator.
-    #[error("--graffiti has {texts} texts and the cluster {validators} validators: give one for all, or one for each")]
+    #[error(
+        "--graffiti has {texts} texts and the cluster {validators} validators: give one for all, or one for each"
+    )]
     Count {
         /// How many texts there are.
         texts: usize,
@@ -78,7 +80,11 @@ impl Graffiti {
                 ..Self::default()
             },
             texts if texts.len() == validators.len() => Self {
-                by_validator: validators.iter().copied().zip(texts.iter().cloned()).collect(),
+                by_validator: validators
+                    .iter()
+                    .copied()
+                    .zip(texts.iter().cloned())
+                    .collect(),
                 suffix,
                 ..Self::default()
             },
@@ -167,7 +173,10 @@ mod tests {
     fn too_long_or_too_many_is_refused_with_the_numbers() {
         let long = "x".repeat(29);
         let error = Graffiti::new(std::slice::from_ref(&long), true, &[]).unwrap_err();
-        assert!(error.to_string().contains("29 bytes; 28 are possible"), "{error}");
+        assert!(
+            error.to_string().contains("29 bytes; 28 are possible"),
+            "{error}"
+        );
         assert!(Graffiti::new(&[long], false, &[]).is_ok());
         let error = Graffiti::new(&texts(&["a", "b"]), true, &[FIRST]).unwrap_err();
         assert!(error.to_string().contains("2 texts"), "{error}");

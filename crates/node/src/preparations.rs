@@ -133,10 +133,7 @@ impl Plan {
             .map(|(validator, address)| (*validator, ExecutionAddress(address.0)))
             .collect();
         // An error means that the shell is stopping.
-        let _ = cluster
-            .inbox
-            .send(Input::FeeRecipients(recipients))
-            .await;
+        let _ = cluster.inbox.send(Input::FeeRecipients(recipients)).await;
     }
 }
 

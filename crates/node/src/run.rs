@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::chores;
+use crate::clients::Clients;
 use crate::clock::{Clock, wall_clock};
 use crate::config::{ClusterConfig, Config, ValidatorApiConfig};
-use crate::clients::Clients;
 use crate::duties::{self, Rosters};
 use crate::exits::Exits;
 use crate::folder::{self, Folder, Passwords};

@@ -15,13 +15,11 @@ use bytes::Bytes;
 use flotilla_beacon::client::BeaconNode;
 use flotilla_crypto::{IdentityKey, ShareIndex};
 use flotilla_duty::io::{ConsensusDraft, HANDLED_KINDS, Item, Request};
+use flotilla_duty::outcome::{Fate, ItemOutcome};
 use flotilla_duty::{Engine, Input, Output};
 use flotilla_p2p::{Event, Events, Handle, Protocol};
 use flotilla_qbft::Recipients;
-use flotilla_duty::outcome::{Fate, ItemOutcome};
-use flotilla_types::{
-    Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Timestamp, VoluntaryExit,
-};
+use flotilla_types::{Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Timestamp, VoluntaryExit};
 use flotilla_wire::consensus::Codec;
 use flotilla_wire::{peer_info::PeerInfo, signatures, votes};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -268,7 +266,10 @@ impl Shell {
     }
 
     /// Keeps exits on disk, beside the engine.
-    fn keep(&self, change: impl FnOnce(&mut Exits) -> Result<(), folder::WriteError> + Send + 'static) {
+    fn keep(
+        &self,
+        change: impl FnOnce(&mut Exits) -> Result<(), folder::WriteError> + Send + 'static,
+    ) {
         let exits = Arc::clone(&self.parts.exits);
         tokio::task::spawn_blocking(move || {
             if let Err(error) = change(&mut lock(&exits)) {

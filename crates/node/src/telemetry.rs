@@ -15,10 +15,10 @@ pub(crate) mod stages;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flotilla_duty::Outcome;
-use flotilla_duty::io::Rejected;
 use flotilla_beacon::server::Served;
+use flotilla_duty::Outcome;
 use flotilla_duty::guard::Verdict;
+use flotilla_duty::io::Rejected;
 use flotilla_types::{Duty, DutyKind, Epoch, PeerIndex, Slot, Timestamp};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;

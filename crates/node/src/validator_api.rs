@@ -79,9 +79,7 @@ impl Api {
             let share = self.parts.me.get();
             let signature = *data.signature();
             signed.push((index, Signed::by_share(*validator, share, root, signature)));
-            signed.extend(
-                checks::inner(*validator, data, chain).map(|signed| (index, signed)),
-            );
+            signed.extend(checks::inner(*validator, data, chain).map(|signed| (index, signed)));
         }
         let keys = Arc::clone(&self.parts.keys);
         let bad = jobs::verify(&self.parts.workers, keys, signed)
@@ -303,9 +301,8 @@ impl ValidatorApi for Api {
     ) -> Result<Proposal, ApiError> {
         let epoch = self.parts.chain.epoch_of(slot);
         let proposers = self.proposer_duties(epoch).await?;
-        let ours = |duty: &&ProposerDuty| {
-            duty.slot == slot && self.parts.members.contains(&duty.pubkey)
-        };
+        let ours =
+            |duty: &&ProposerDuty| duty.slot == slot && self.parts.members.contains(&duty.pubkey);
         let Some(proposer) = proposers.items.iter().find(ours) else {
             return Err(ApiError::Invalid(format!(
                 "no validator of this cluster proposes in slot {slot}"

@@ -120,7 +120,7 @@ fn block_json(endpoint: &Endpoint, signed: &SignedProposal) -> Result<Value, Api
     })
 }
 
-/// `GET /eth/v2/beacon/blocks/{block}`. A block that came blinded is shown blinded: its payload was the builder's.
+/// `GET /eth/v2/beacon/blocks/{block}`.
 pub(crate) async fn block(
     State(endpoint): State<Endpoint>,
     Path(id): Path<String>,

@@ -18,7 +18,9 @@ mod participation;
 mod preparations;
 mod proposals;
 mod routes;
+pub mod standalone;
 mod states;
+mod statistics;
 mod submission;
 mod sync;
 mod validators;
@@ -61,7 +63,19 @@ impl Server {
     /// # Errors
     /// The operating system gave no port.
     pub async fn start(simulator: Arc<Simulator>, operator: usize) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::bind(simulator, operator, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Serves `simulator` to one operator at an address.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn bind(
+        simulator: Arc<Simulator>,
+        operator: usize,
+        address: SocketAddr,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let faults = Faults::default();
         let routes = routes::router(Endpoint {
@@ -101,5 +115,9 @@ impl Drop for Server {
     }
 }
 
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod duty_tests;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use axum::{Router, middleware};
 
 use super::{
     BODY_LIMIT, Endpoint, attestations, blocks, config, duties, error, events, exits, faults, node,
-    participation, preparations, proposals, states, sync, validators,
+    participation, preparations, proposals, states, statistics, sync, validators,
 };
 
 /// All paths of an endpoint.
@@ -58,6 +58,7 @@ fn facts() -> Router<Endpoint> {
         .route("/eth/v1/node/peer_count", get(node::peer_count))
         .route("/eth/v1/node/identity", get(node::identity))
         .route("/eth/v1/events", get(events::stream))
+        .route("/flotilla/stats", get(statistics::show))
 }
 
 /// Who has which duty, and what to sign.

@@ -19,6 +19,7 @@ mod proposals;
 mod proposers;
 mod seed;
 mod simulator;
+mod submission;
 mod sync_committee;
 mod sync_messages;
 mod verifier;
@@ -37,10 +38,18 @@ pub use proposals::{BlockRequest, MakeError};
 pub use proposers::{Proposer, Proposers};
 pub use seed::Seed;
 pub use simulator::{Config, Event, Extras, Simulator, now};
+pub use submission::{Submission, Verdict};
 pub use sync_committee::{PERIOD_EPOCHS, SyncCommittee, SyncCommittees};
 pub use verifier::{Claim, Verifier};
 pub use watch::SlashingWatch;
-pub use world::{Submission, Verdict, World};
+pub use world::World;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+
+#[cfg(test)]
+mod attestations_tests;
+#[cfg(test)]
+mod proposals_tests;
+#[cfg(test)]
+mod sync_tests;

@@ -5,7 +5,7 @@
 
 use flotilla_types::{
     Attestation, DecodeError, ExecutionAddress, Fork, ListSizes, Proposal, Root, SignatureBytes,
-    Slot, ValidatorIndex,
+    SignedProposal, Slot, ValidatorIndex,
 };
 use libssz_merkle::{Sha2Hasher, merkleize, mix_in_length};
 use serde_json::{Value, json};
@@ -87,6 +87,28 @@ impl Kitchen {
     pub fn blinded(&self, of: &Ingredients) -> Result<Proposal, DecodeError> {
         let block = self.block(of, ("execution_payload_header", self.payload_header(of)));
         Proposal::from_json(Fork::Fulu, true, &block, &self.sizes)
+    }
+
+    /// The full block of one that came back blinded: what the builder reveals.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it was not blinded.
+    pub fn reveal(&self, blinded: &SignedProposal) -> Result<SignedProposal, DecodeError> {
+        let failed = |error: serde_json::Error| DecodeError::Json {
+            what: "blinded block",
+            problem: error.to_string(),
+        };
+        let json = serde_json::to_value(blinded.to_json(&self.sizes)).map_err(failed)?;
+        let mut block = json["message"].clone();
+        let mut payload = block["body"]["execution_payload_header"].take();
+        payload["transactions"] = json!([]);
+        payload["withdrawals"] = json!([]);
+        block["body"]["execution_payload"] = payload;
+        let contents = json!({ "block": block, "kzg_proofs": [], "blobs": [] });
+        Ok(SignedProposal {
+            proposal: Proposal::from_json(Fork::Fulu, false, &contents, &self.sizes)?,
+            signature: blinded.signature,
+        })
     }
 
     /// The hash of a payload.
@@ -251,6 +273,13 @@ mod tests {
             let (full, blinded) = (kitchen.full(&of).unwrap(), kitchen.blinded(&of).unwrap());
             assert_eq!(full.facts().root, blinded.facts().root);
             assert!(blinded.is_blinded() && !full.is_blinded());
+            let signature = SignatureBytes([8; 96]);
+            let proposal = blinded;
+            let revealed = kitchen.reveal(&SignedProposal {
+                proposal,
+                signature,
+            });
+            assert_eq!(revealed.unwrap().proposal, full);
         }
     }
 

@@ -157,6 +157,17 @@ impl World {
         }
     }
 
+    /// The block with its payload, which the builder reveals if it was blinded.
+    fn whole(&self, block: &SignedProposal) -> Result<SignedProposal, Fault> {
+        match block.proposal.is_blinded() {
+            false => Ok(block.clone()),
+            true => self
+                .kitchen
+                .reveal(block)
+                .map_err(|_| Fault::UnknownPayload),
+        }
+    }
+
     fn parent_of(&self, slot: Slot) -> Root {
         self.history.root_by(Slot(slot.0.saturating_sub(1)))
     }
@@ -221,13 +232,14 @@ impl Submission for SignedProposal {
         }
         world.check_payload(self)?;
         world.check_blobs(self)?;
+        let whole = world.whole(self)?;
         let judgement = world.note(Self::KIND, slot, (self.validator(), 0), arrival);
         if judgement == Judgement::Included && slot > world.history.head().header.slot {
             world.history.push(Block {
                 header: facts.header,
                 root: facts.root,
                 seen_at: now,
-                signed: Some(Arc::new(self.clone())),
+                signed: Some(Arc::new(whole)),
             });
         }
         Ok(judgement)

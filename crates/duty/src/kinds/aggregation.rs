@@ -1,8 +1,8 @@
 //! What is particular to aggregations: who is selected, what to ask the beacon node for, the signed object.
 
 use flotilla_types::{
-    AggregateAndProof, AggregateValue, AttesterDuty, Chain, PublicKeyBytes,
-    SignatureBytes, SignedAggregateAndProof, SignedData, is_attestation_aggregator,
+    AggregateAndProof, AggregateValue, AttesterDuty, Chain, PublicKeyBytes, SignatureBytes,
+    SignedAggregateAndProof, SignedData, is_attestation_aggregator,
 };
 
 use super::UNSIGNED;

@@ -254,9 +254,12 @@ impl Life {
             let SignedData::PrepareAggregator(selection) = data else {
                 return None;
             };
-            let duty = self.knowledge.definitions.get(&item.validator)?.attester()?;
-            let chosen =
-                aggregation::is_selected(duty, &selection.selection_proof, facts.chain);
+            let duty = self
+                .knowledge
+                .definitions
+                .get(&item.validator)?
+                .attester()?;
+            let chosen = aggregation::is_selected(duty, &selection.selection_proof, facts.chain);
             (chosen && facts.builtin.contains(&item.validator)).then_some(*duty)
         };
         let selected: Vec<_> = signed.iter().filter_map(selected).collect();

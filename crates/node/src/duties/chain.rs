@@ -73,12 +73,7 @@ async fn vote(
 ) -> Result<Verdict, QueryError> {
     let finality = beacon.finality_checkpoints().await?;
     let justified = finality.current_justified;
-    let is_ours = [
-        justified,
-        finality.previous_justified,
-        finality.finalized,
-    ]
-    .contains(&source);
+    let is_ours = [justified, finality.previous_justified, finality.finalized].contains(&source);
     if !is_ours && source.epoch <= justified.epoch {
         // Justified of old on our chain, or on another one. Before anything is justified the root is zero.
         let canonical = source.root == Root::default()

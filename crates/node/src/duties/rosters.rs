@@ -1,15 +1,17 @@
 //! Who has which duty in an epoch, and who our validators are on the chain.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use flotilla_beacon::client::{
     BeaconNode, CommitteeSubscription, QueryError, SyncCommitteeSubscription, Validator,
 };
 use flotilla_duty::Input;
 use flotilla_duty::io::{Assignments, Roster};
-use flotilla_types::{AttesterDuty, Epoch, PublicKeyBytes, Root, SyncCommitteeDuty, ValidatorIndex};
+use flotilla_types::{
+    AttesterDuty, Epoch, PublicKeyBytes, Root, SyncCommitteeDuty, ValidatorIndex,
+};
 use tokio::sync::Mutex;
 use tracing::debug;
 

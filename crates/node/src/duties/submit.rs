@@ -106,10 +106,16 @@ async fn submit_attestations(
         return beacon.submit_attestations(fork, whole.as_slice()).await;
     }
     // The engine takes a member's object only if it names the validator, or puts its own in its place.
-    let singles: Vec<_> = signed.iter().filter_map(SignedAttestation::to_single).collect();
+    let singles: Vec<_> = signed
+        .iter()
+        .filter_map(SignedAttestation::to_single)
+        .collect();
     match singles.len() == signed.len() {
         true => beacon.submit_attestations(fork, singles.as_slice()).await,
-        false => Err(nothing_sent(signed.len(), "an attestation names no validator")),
+        false => Err(nothing_sent(
+            signed.len(),
+            "an attestation names no validator",
+        )),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use flotilla_duty::Outcome;
-use flotilla_duty::outcome::{Fate, ItemOutcome};
 use flotilla_duty::io::Item;
+use flotilla_duty::outcome::{Fate, ItemOutcome};
 use flotilla_types::{PeerIndex, Timestamp};
 use futures::stream;
 use serde_json::{Map, Value, json};

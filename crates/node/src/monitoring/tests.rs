@@ -5,7 +5,7 @@ use std::future::Future;
 
 use flotilla_duty::Outcome;
 use flotilla_duty::io::{Item, Stages};
-use flotilla_duty::outcome::{Fate, Reason, Step, ItemOutcome};
+use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
 use flotilla_types::{Duty, PeerIndex, PublicKeyBytes, Slot, Timestamp};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

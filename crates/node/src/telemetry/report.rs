@@ -15,11 +15,7 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
     let duty = outcome.duty.kind.name();
     let labels = Labels::new(shared, [("duty", duty)]);
     metrics.expected.get_or_create(&labels).inc();
-    let submitted = outcome
-        .items
-        .values()
-        .filter_map(ItemOutcome::done)
-        .max();
+    let submitted = outcome.items.values().filter_map(ItemOutcome::done).max();
     // As in the field, a duty counts as done when its last step was reached for some validator; `flotilla_*` counts each.
     match submitted {
         Some(submitted) => {
@@ -33,8 +29,13 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
         None => {
             metrics.failed.get_or_create(&labels).inc();
             if let Some(Miss { reason, .. }) = misses(outcome).next() {
-                let labels =
-                    Labels::new(shared, [("duty", duty), ("reason", reasons::code(outcome.duty.kind, reason))]);
+                let labels = Labels::new(
+                    shared,
+                    [
+                        ("duty", duty),
+                        ("reason", reasons::code(outcome.duty.kind, reason)),
+                    ],
+                );
                 metrics.failed_reasons.get_or_create(&labels).inc();
             }
         }
@@ -192,10 +193,7 @@ fn done_word(outcome: &Outcome) -> &'static str {
 pub fn log_ended(names: &ClusterNames, outcome: &Outcome) {
     let (cluster, duty) = (names.hash.as_str(), outcome.duty.kind.name());
     let slot = outcome.duty.slot.0;
-    let submitted = outcome
-        .items
-        .values()
-        .filter_map(ItemOutcome::done);
+    let submitted = outcome.items.values().filter_map(ItemOutcome::done);
     if let Some(last) = submitted.clone().max() {
         let after_due_ms = last.saturating_since(outcome.due).as_millis() as u64;
         let validators = submitted.count();
@@ -206,7 +204,8 @@ pub fn log_ended(names: &ClusterNames, outcome: &Outcome) {
             validators,
             round = outcome.round,
             after_due_ms,
-            "{}", done_word(outcome)
+            "{}",
+            done_word(outcome)
         );
     }
     for ((step, reason, peers), validators) in grouped(names, outcome) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_duty::io::{Item, Stages};
-use flotilla_duty::outcome::{Fate, Reason, Step, ItemOutcome};
+use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
 use flotilla_types::PublicKeyBytes;
 
 use super::*;

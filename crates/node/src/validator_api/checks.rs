@@ -17,11 +17,7 @@ pub(super) fn duty_of(data: &SignedData, chain: &Chain) -> Duty {
 }
 
 /// The selection proof inside, which is the group's.
-pub(super) fn inner(
-    validator: PublicKeyBytes,
-    data: &SignedData,
-    chain: &Chain,
-) -> Option<Signed> {
+pub(super) fn inner(validator: PublicKeyBytes, data: &SignedData, chain: &Chain) -> Option<Signed> {
     let selection = match data {
         SignedData::Aggregator(signed) => {
             let message = signed.message();
