@@ -201,7 +201,7 @@ impl Http {
         // The limit is on the head of the answer alone.
         let answer = tokio::time::timeout(limit, request.send()).await;
         let answer = answer.map_err(|_| HttpError::Status {
-            path: path.to_owned(),
+            path: bare(path),
             status: 0,
             text: format!("no answer within {limit:?}"),
             failures: 0,
@@ -255,16 +255,21 @@ impl Http {
     }
 }
 
+/// A path without its query, which is long and holds signatures.
+fn bare(path: &str) -> String {
+    path.split('?').next().unwrap_or_default().to_owned()
+}
+
 fn transport(path: &str, source: reqwest::Error) -> HttpError {
     HttpError::Transport {
-        path: path.to_owned(),
+        path: bare(path),
         source: source.without_url(),
     }
 }
 
 fn parse<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, HttpError> {
     serde_json::from_slice(bytes).map_err(|source| HttpError::Json {
-        path: path.to_owned(),
+        path: bare(path),
         source,
     })
 }
@@ -290,9 +295,7 @@ async fn body(path: &str, mut answer: Response) -> Result<Vec<u8>, HttpError> {
         .map_err(|source| transport(path, source))?
     {
         if bytes.len() + piece.len() > BODY_LIMIT {
-            return Err(HttpError::TooLarge {
-                path: path.to_owned(),
-            });
+            return Err(HttpError::TooLarge { path: bare(path) });
         }
         bytes.extend_from_slice(&piece);
     }
@@ -313,7 +316,7 @@ async fn checked(path: &str, answer: Response) -> Result<Response, HttpError> {
     let bytes = body(path, answer).await?;
     let refusal = serde_json::from_slice::<Refusal>(&bytes);
     Err(HttpError::Status {
-        path: path.to_owned(),
+        path: bare(path),
         status: status.as_u16(),
         text: String::from_utf8_lossy(&bytes)
             .chars()
@@ -321,4 +324,85 @@ async fn checked(path: &str, answer: Response) -> Result<Response, HttpError> {
             .collect(),
         failures: refusal.map_or(0, |refusal| refusal.failures.len()),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::{get, post};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    async fn serve(router: Router, ssz: bool) -> Http {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Http::new(&base, ssz)
+    }
+
+    #[tokio::test]
+    async fn after_a_415_a_path_gets_json() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kinds = Arc::clone(&seen);
+        let answer = move |headers: axum::http::HeaderMap| async move {
+            let kind = headers[CONTENT_TYPE].to_str().unwrap().to_owned();
+            let refused = kind == SSZ;
+            kinds.lock().unwrap().push(kind);
+            if refused {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            } else {
+                StatusCode::OK
+            }
+        };
+        let http = serve(Router::new().route("/x", post(answer)), true).await;
+        for _ in 0..2 {
+            let body = Post::json(&[1]).or_ssz(vec![1]);
+            http.post("/x", body, LIMIT).await.unwrap();
+        }
+        assert_eq!(*seen.lock().unwrap(), [SSZ, JSON, JSON]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_list_counts_the_items_the_node_names() {
+        let text = r#"{"code":400,"message":"bad","failures":[{"index":1,"message":"late"}]}"#;
+        let answer = move || async move { (StatusCode::BAD_REQUEST, text) };
+        let http = serve(Router::new().route("/x", post(answer)), false).await;
+        let posted = http
+            .post("/x?secret=1", Post::json(&[1, 2, 3]), LIMIT)
+            .await;
+        let error = posted.unwrap_err();
+        assert_eq!((error.refused_of(3), error.refused_of(0)), (1, 0));
+        let told = error.to_string();
+        assert!(told.contains("late") && !told.contains("secret"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_a_list_counts_all_items() {
+        let answer = || async { (StatusCode::INTERNAL_SERVER_ERROR, "no") };
+        let http = serve(Router::new().route("/x", get(answer)), false).await;
+        let error = http.get::<()>("/x", LIMIT).await.unwrap_err();
+        assert_eq!(error.refused_of(3), 3);
+        assert!(error.to_string().contains("status 500: no"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_ends_with_the_limit() {
+        let http = serve(
+            Router::new().route("/x", get(std::future::pending::<()>)),
+            false,
+        )
+        .await;
+        let error = http.get::<()>("/x", Duration::from_millis(20)).await;
+        assert!(
+            matches!(error, Err(HttpError::Transport { .. })),
+            "{error:?}"
+        );
+    }
 }

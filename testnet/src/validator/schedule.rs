@@ -351,3 +351,68 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(4);
+    const NEXT: Epoch = Epoch(5);
+
+    fn head(previous: u8, current: u8) -> Head {
+        Head {
+            slot: Slot(33),
+            previous_duty_dependent_root: Root([previous; 32]),
+            current_duty_dependent_root: Root([current; 32]),
+        }
+    }
+
+    /// Both epochs known, this one's attesters depending on block 1 and the next one's on block 2.
+    fn known() -> Duties {
+        let attesters = |root| Attesters {
+            dependent_root: Root([root; 32]),
+            duties: Arc::default(),
+        };
+        Duties {
+            attesters: BTreeMap::from([(EPOCH, attesters(1)), (NEXT, attesters(2))]),
+            proposers: BTreeMap::from([(EPOCH, Arc::default())]),
+            ..Duties::default()
+        }
+    }
+
+    #[test]
+    fn a_head_that_agrees_makes_nothing_doubtful() {
+        let mut duties = known();
+        assert_eq!(duties.doubtful(EPOCH, &head(1, 2)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn attesters_of_another_dependent_root_are_doubtful() {
+        let mut duties = known();
+        assert_eq!(duties.doubtful(EPOCH, &head(9, 2)).0, [EPOCH]);
+        let mut duties = known();
+        assert_eq!(duties.doubtful(EPOCH, &head(1, 9)).0, [NEXT]);
+    }
+
+    #[test]
+    fn the_same_doubt_is_raised_once() {
+        let mut duties = known();
+        assert_eq!(duties.doubtful(EPOCH, &head(9, 9)).0, [EPOCH, NEXT]);
+        assert_eq!(duties.doubtful(EPOCH, &head(9, 9)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn proposers_are_doubtful_when_the_roots_move() {
+        let mut duties = known();
+        assert_eq!(duties.doubtful(EPOCH, &head(1, 2)).1, []);
+        assert_eq!(duties.doubtful(EPOCH, &head(1, 3)).1, [EPOCH]);
+    }
+
+    #[test]
+    fn old_epochs_are_forgotten() {
+        let mut duties = known();
+        duties.forget_before(Epoch(7));
+        assert!(duties.attesters_of(EPOCH).is_none());
+        assert!(duties.attesters_of(NEXT).is_some());
+    }
+}
