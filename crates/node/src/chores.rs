@@ -1,6 +1,7 @@
 //! What happens beside duties: once a slot, once a minute, and when the beacon node's head moves.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use flotilla_p2p::{Path, Protocol};
 use flotilla_qbft::quorum;
 use flotilla_types::{Chain, PeerIndex, Slot};
 use flotilla_wire::peer_info::{self, Expected, PeerInfo, SUPPORTED};
+use flotilla_wire::writes_plural_contributions;
 use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
@@ -28,13 +30,21 @@ use crate::telemetry;
 
 /// How often peers are asked about themselves (spec 20 §8).
 const PEER_INFO_EVERY: Duration = Duration::from_secs(60);
-/// The first time, so that a node that has just started soon shows its peers.
-const PEER_INFO_FIRST: Duration = Duration::from_secs(10);
+/// While they have not answered yet.
+const PEER_INFO_FIRST: Duration = Duration::from_secs(1);
 /// How often the beacon node's peers are counted.
 const BEACON_PEERS_EVERY: Duration = Duration::from_secs(60);
 
 /// What a peer last said about itself.
-type Heard = Mutex<BTreeMap<usize, (f64, String)>>;
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    /// Its clock minus ours.
+    offset_seconds: f64,
+    /// Its version, with its software.
+    shown_version: String,
+    /// The version that it claims to be compatible with.
+    version: String,
+}
 
 /// One cluster, as far as chores go.
 pub(crate) struct Cluster {
@@ -47,9 +57,18 @@ pub(crate) struct Cluster {
     pub signer: &'static str,
     pub opened: OpenReport,
     pub started_ms: u64,
-    pub heard: Heard,
+    pub heard: Mutex<BTreeMap<usize, Heard>>,
     /// Kept until the cluster has stopped.
     pub _held: Held,
+}
+
+impl Cluster {
+    /// The versions that peers claim to be compatible with, as far as they have been heard.
+    fn heard(&self) -> BTreeMap<usize, String> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = |(peer, heard): (&usize, &Heard)| (*peer, heard.version.clone());
+        heard.iter().map(version).collect()
+    }
 }
 
 /// Once a slot: the beacon node's state, the database's heartbeat, metrics, readiness and status.
@@ -175,8 +194,12 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
             .unwrap_or_default(),
         connected: connected.contains(&stats.peer),
         round_trip_ms: stats.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-        clock_offset_ms: heard.get(&stats.peer).map(|(offset, _)| offset * 1e3),
-        version: heard.get(&stats.peer).map(|(_, version)| version.clone()),
+        clock_offset_ms: heard
+            .get(&stats.peer)
+            .map(|heard| heard.offset_seconds * 1e3),
+        version: heard
+            .get(&stats.peer)
+            .map(|heard| heard.shown_version.clone()),
     });
     ClusterStatus {
         name: cluster.name.clone(),
@@ -246,16 +269,38 @@ pub(crate) async fn follow_head(
 /// Once a minute: who are you, what time is it there?
 pub(crate) async fn ask_peers(cluster: Arc<Cluster>) {
     let parts = Arc::clone(&cluster.parts);
-    tokio::time::sleep(PEER_INFO_FIRST).await;
+    let mut asked_all: Option<Instant> = None;
     loop {
-        let peers = (0..parts.codec.nodes()).filter(|&peer| peer != parts.me.get());
-        for peer in peers
-            .filter(|peer| parts.network.connected().contains(peer))
-            .collect::<Vec<_>>()
-        {
+        // Those that have not answered yet are asked more often, so that a cluster that has just started soon knows itself.
+        tokio::time::sleep(PEER_INFO_FIRST).await;
+        let all = asked_all.is_none_or(|at| at.elapsed() >= PEER_INFO_EVERY);
+        if all {
+            asked_all = Some(Instant::now());
+        }
+        let (connected, heard) = (parts.network.connected(), cluster.heard());
+        let peers = (0..parts.codec.nodes())
+            .filter(|peer| *peer != parts.me.get() && connected.contains(peer))
+            .filter(|peer| all || !heard.contains_key(peer));
+        for peer in peers.collect::<Vec<_>>() {
             ask_peer(&cluster, peer).await;
         }
-        tokio::time::sleep(PEER_INFO_EVERY).await;
+        tell_plural(&cluster).await;
+    }
+}
+
+/// Several contributions of one validator can be agreed on once every member says that it reads them (spec 30 §2.4). Which
+/// form is written is the leader's affair: newer members read both.
+async fn tell_plural(cluster: &Cluster) {
+    let parts = &cluster.parts;
+    let heard = cluster.heard();
+    let plural = heard.len() + 1 == parts.codec.nodes()
+        && heard
+            .values()
+            .all(|version| writes_plural_contributions([version.as_str()]));
+    if parts.plural.swap(plural, Ordering::Relaxed) != plural {
+        debug!(plural, "the form of sync committee contributions");
+        // An error means that the shell is stopping.
+        let _ = cluster.inbox.send(Input::Plural(plural)).await;
     }
 }
 
@@ -298,7 +343,14 @@ async fn ask_peer(cluster: &Cluster, peer: usize) {
         .heard
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .insert(peer, (offset, version.clone()));
+        .insert(
+            peer,
+            Heard {
+                offset_seconds: offset,
+                shown_version: version.clone(),
+                version: info.version.clone(),
+            },
+        );
     let shown = telemetry::PeerInfo {
         version,
         git_hash: info.git_hash.clone(),
