@@ -25,6 +25,16 @@ pub enum Preset {
     Minimal,
 }
 
+/// Who makes a node's partial signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signer {
+    /// The node itself.
+    #[default]
+    Builtin,
+    /// A validator client beside it.
+    ValidatorClient,
+}
+
 /// How progress is told on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
@@ -60,6 +70,10 @@ pub struct Options {
     pub seed: Seed,
     /// List sizes of the chain.
     pub preset: Preset,
+    /// Who signs for each node; the list begins anew at its end. Empty is the built-in signer everywhere.
+    pub signers: Vec<Signer>,
+    /// The validator client, as a shell command with `{api}`, `{keystores}` and `{node}`; one of our own when `None`.
+    pub vc_command: Option<String>,
     /// Nodes to kill.
     pub kills: Vec<NodeAtSlot>,
     /// Nodes to start again.
@@ -94,6 +108,8 @@ impl Default for Options {
             cluster: None,
             seed: Seed(1),
             preset: Preset::default(),
+            signers: Vec::new(),
+            vc_command: None,
             kills: Vec::new(),
             restarts: Vec::new(),
             pauses: Vec::new(),
@@ -133,6 +149,12 @@ pub enum UsageError {
 }
 
 impl Options {
+    /// Who signs for a node.
+    pub fn signer_of(&self, node: usize) -> Signer {
+        let signer = self.signers.get(node % self.signers.len().max(1));
+        signer.copied().unwrap_or_default()
+    }
+
     /// The threshold: as given, else two thirds of `nodes`, rounded up.
     pub fn threshold_of(&self, nodes: usize) -> usize {
         self.threshold.unwrap_or((2 * nodes).div_ceil(3))

@@ -21,6 +21,7 @@ mod slashing;
 mod testnet;
 mod testnet_beacon;
 mod topology;
+mod validator_client;
 mod verification;
 
 use std::process::ExitCode;

@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flotilla_testnet::chain::Seed;
 use flotilla_testnet::options::{
-    BeaconFault, NodeAtSlot, NodeInSlots, Options, Preset, Progress, SlowBeacon, parse_duration,
+    BeaconFault, NodeAtSlot, NodeInSlots, Options, Preset, Progress, Signer, SlowBeacon,
+    parse_duration,
 };
 
 use crate::say;
 use crate::topology::Topology;
+use crate::validator_client;
 
 /// Run a local cluster: one process per operator, and a beacon-chain simulator that checks every signature itself.
 ///
@@ -65,9 +67,14 @@ pub struct Arguments {
     /// List sizes that the simulated chain serves.
     #[arg(long, default_value = "mainnet", value_parser = ["mainnet", "minimal"])]
     preset: String,
-    /// Who signs; only the built-in signer so far.
-    #[arg(long, default_value = "builtin", value_parser = ["builtin"])]
-    signer: String,
+    /// Who signs: `builtin`, or `vc` for a validator client beside each node. A list is for the nodes in their order, and begins
+    /// anew at its end: `builtin,vc` mixes them.
+    #[arg(long, default_value = "builtin", value_delimiter = ',', value_parser = ["builtin", "vc"])]
+    signer: Vec<String>,
+    /// The validator client, instead of a small one of our own: a shell command, in which {api} stands for the address it works
+    /// with, {keystores} for the folder of its keystores, and {node} for the node's number.
+    #[arg(long, value_name = "COMMAND")]
+    vc_command: Option<String>,
     /// Kill a node (SIGKILL) at the start of a slot. May be given several times, like the other faults.
     #[arg(long, value_name = "NODE@SLOT", help_heading = "Faults")]
     kill: Vec<NodeAtSlot>,
@@ -103,12 +110,16 @@ pub struct Arguments {
 enum Part {
     /// Run the beacon-chain simulator alone, for somebody else's cluster.
     Beacon(crate::testnet_beacon::Arguments),
+    #[command(hide = true)]
+    ValidatorClient(Box<validator_client::Arguments>),
 }
 
-/// Runs the testnet.
+/// Runs the testnet, or one part of it.
 pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(Part::Beacon(arguments)) = arguments.part {
-        return crate::testnet_beacon::execute(arguments);
+    match arguments.part {
+        Some(Part::Beacon(arguments)) => return crate::testnet_beacon::execute(arguments),
+        Some(Part::ValidatorClient(arguments)) => return validator_client::execute(*arguments),
+        None => {}
     }
     let json = arguments.json;
     let topology = arguments
@@ -138,6 +149,15 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         } else {
             Preset::Mainnet
         },
+        signers: arguments
+            .signer
+            .iter()
+            .map(|signer| match signer.as_str() {
+                "vc" => Signer::ValidatorClient,
+                _ => Signer::Builtin,
+            })
+            .collect(),
+        vc_command: arguments.vc_command,
         kills: arguments.kill,
         restarts: arguments.restart,
         pauses: arguments.pause,

@@ -10,10 +10,10 @@ use flotilla_crypto::Verified;
 use flotilla_qbft::{self as qbft, Hash, Instance, Mode, RoundTimer};
 use flotilla_types::{Chain, Duty, DutyKind, PeerIndex, Timestamp};
 
-use crate::attestation;
 use crate::engine::Facts;
 use crate::io::{ConsensusDraft, ConsensusMessage, Output, QbftMessage, Rejected, Seal, Value};
-use crate::schedule::Definitions;
+use crate::kinds;
+use crate::knowledge::{Knowledge, Weighed};
 
 /// Messages of one source that are kept before the instance starts (the bound of spec 20 §4.6).
 const EARLY_LIMIT: usize = 100;
@@ -45,6 +45,8 @@ pub(crate) struct Agreement {
     /// How many values each source was the first to bring; bounds `values`.
     introduced: BTreeMap<usize, usize>,
     early: VecDeque<ConsensusMessage>,
+    /// Values whose verdict hangs on something that is still on its way.
+    open: BTreeSet<Hash>,
     heard: BTreeSet<usize>,
 }
 
@@ -82,6 +84,7 @@ impl Agreement {
             values,
             introduced: BTreeMap::new(),
             early: VecDeque::new(),
+            open: BTreeSet::new(),
             heard: BTreeSet::new(),
         }
     }
@@ -121,7 +124,7 @@ impl Agreement {
         &mut self,
         now: Timestamp,
         facts: &Facts<'_>,
-        definitions: &Definitions,
+        knowledge: &mut Knowledge,
         out: &mut Vec<Output>,
     ) -> Option<Decision> {
         if self.started {
@@ -133,7 +136,7 @@ impl Agreement {
             message: early.message,
             justification: early.justification,
         }));
-        self.drive(now, inputs, facts, definitions, out)
+        self.drive(now, inputs, facts, knowledge, out)
     }
 
     /// Hands in the own value. Only the first one counts.
@@ -142,7 +145,7 @@ impl Agreement {
         now: Timestamp,
         value: Value,
         facts: &Facts<'_>,
-        definitions: &Definitions,
+        knowledge: &mut Knowledge,
         out: &mut Vec<Output>,
     ) -> Option<Decision> {
         if self.proposed {
@@ -151,13 +154,7 @@ impl Agreement {
         self.proposed = true;
         let hash = value.hash;
         self.values.insert(hash, value);
-        self.drive(
-            now,
-            vec![qbft::Input::Propose(hash)],
-            facts,
-            definitions,
-            out,
-        )
+        self.drive(now, vec![qbft::Input::Propose(hash)], facts, knowledge, out)
     }
 
     /// Takes a message; keeps it when the instance has not started yet.
@@ -166,7 +163,7 @@ impl Agreement {
         now: Timestamp,
         message: Verified<ConsensusMessage>,
         facts: &Facts<'_>,
-        definitions: &Definitions,
+        knowledge: &mut Knowledge,
         out: &mut Vec<Output>,
     ) -> Option<Decision> {
         let message = message.into_inner();
@@ -193,7 +190,7 @@ impl Agreement {
                     justification,
                 }],
                 facts,
-                definitions,
+                knowledge,
                 out,
             );
         }
@@ -214,11 +211,11 @@ impl Agreement {
         &mut self,
         now: Timestamp,
         facts: &Facts<'_>,
-        definitions: &Definitions,
+        knowledge: &mut Knowledge,
         out: &mut Vec<Output>,
     ) -> Option<Decision> {
         match self.deadline().is_some_and(|deadline| deadline <= now) {
-            true => self.drive(now, vec![qbft::Input::Timeout], facts, definitions, out),
+            true => self.drive(now, vec![qbft::Input::Timeout], facts, knowledge, out),
             false => None,
         }
     }
@@ -245,7 +242,7 @@ impl Agreement {
         now: Timestamp,
         inputs: Vec<qbft::Input<Seal>>,
         facts: &Facts<'_>,
-        definitions: &Definitions,
+        knowledge: &mut Knowledge,
         out: &mut Vec<Output>,
     ) -> Option<Decision> {
         let mut inputs = VecDeque::from(inputs);
@@ -256,8 +253,7 @@ impl Agreement {
             for output in outputs.drain(..) {
                 match output {
                     qbft::Output::Validate(value) => {
-                        let good = self.would_vote_for(&value, facts, definitions);
-                        inputs.push_back(qbft::Input::Verdict { value, good });
+                        inputs.extend(self.judge(value, facts, knowledge, out));
                     }
                     qbft::Output::Send {
                         to,
@@ -296,16 +292,49 @@ impl Agreement {
         decision
     }
 
-    /// S1, and for our vote also that the positions are those of our own beacon node.
-    fn would_vote_for(&self, hash: &Hash, facts: &Facts<'_>, definitions: &Definitions) -> bool {
+    /// More has become known: values that were held up are weighed again.
+    pub fn reconsider(
+        &mut self,
+        now: Timestamp,
+        facts: &Facts<'_>,
+        knowledge: &mut Knowledge,
+        out: &mut Vec<Output>,
+    ) -> Option<Decision> {
+        let open = std::mem::take(&mut self.open);
+        let verdicts = open
+            .into_iter()
+            .filter_map(|value| self.judge(value, facts, knowledge, out))
+            .collect();
+        self.drive(now, verdicts, facts, knowledge, out)
+    }
+
+    /// S1, and for our vote also that the value is worth something by our own beacon node.
+    fn judge(
+        &mut self,
+        hash: Hash,
+        facts: &Facts<'_>,
+        knowledge: &mut Knowledge,
+        out: &mut Vec<Output>,
+    ) -> Option<qbft::Input<Seal>> {
+        let verdict = |good| Some(qbft::Input::Verdict { value: hash, good });
         #[cfg(feature = "faults")]
-        if facts.faults.agreement.accept_null_value && *hash == [0; 32] {
-            return true;
+        if facts.faults.agreement.accept_null_value && hash == [0; 32] {
+            return verdict(true);
         }
-        self.values.get(hash).is_some_and(|value| {
-            attestation::check_value(self.duty, &value.set, facts.cluster, facts.chain).is_ok()
-                && attestation::check_positions(&value.set, definitions).is_ok()
-        })
+        let Some(value) = self.values.get(&hash) else {
+            return verdict(false);
+        };
+        if kinds::check_worth(&value.set, knowledge).is_err() {
+            return verdict(false);
+        }
+        match knowledge.weigh(&value.set, facts, out) {
+            Weighed::Good => verdict(true),
+            Weighed::Bad(_) => verdict(false),
+            Weighed::Open => {
+                self.open.insert(hash);
+                None
+            }
+        }
     }
 
     /// Announces the decision before looking for its value, so that one without a value (which no rule allows) is seen too.

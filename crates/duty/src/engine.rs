@@ -5,11 +5,21 @@ use std::sync::Arc;
 
 use flotilla_crypto::{ShareIndex, Verified};
 use flotilla_qbft::{self as qbft, Mode};
-use flotilla_types::{Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Slot, Timestamp};
+use flotilla_types::{
+    Chain, Duty, DutyKind, Epoch, ExecutionAddress, PeerIndex, PublicKeyBytes, Root, SignedData,
+    Slot, Timestamp,
+};
 
 use crate::agreement::Memory;
-use crate::io::{ConsensusMessage, Input, LoggedVote, Output, PartialSet, QbftMessage, Rejected};
+use crate::guard::Guard;
+use crate::io::{
+    Assignments, ClientRequest, ConsensusMessage, HANDLED_KINDS, Input, Item, LoggedVote, NotTaken,
+    Output, PartialSet, QbftMessage, Question, Rejected, Reply,
+};
+use crate::kinds;
+use crate::knowledge::Lessons;
 use crate::life::Life;
+use crate::outcome::Ingredient;
 use crate::schedule::{Definitions, Schedule};
 
 /// What never changes about a cluster while a node runs.
@@ -37,15 +47,6 @@ impl Cluster {
     }
 }
 
-/// Who makes this node's partial signatures (S7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signer {
-    /// This process, with the shares in the data folder: the engine asks with [`Output::Sign`].
-    Builtin,
-    /// A validator client: the engine waits for [`Input::Signed`].
-    ValidatorClient,
-}
-
 /// How an engine is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,8 +54,9 @@ pub struct Config {
     pub cluster: Cluster,
     /// The chain it works on.
     pub chain: Arc<Chain>,
-    /// Who signs.
-    pub signer: Signer,
+    /// The validators that this process signs for with the shares in its data folder: the engine asks with
+    /// [`Output::Sign`]. For all others it waits for a validator client's [`Input::Offer`] (S7).
+    pub builtin: BTreeSet<PublicKeyBytes>,
     /// When the process started.
     pub started: Timestamp,
     /// Whether the vote log of the previous run is complete (S3). If not, the engine only listens to agreements on duties
@@ -79,35 +81,79 @@ pub struct Faults {
 pub(crate) struct Facts<'a> {
     pub cluster: &'a Cluster,
     pub chain: &'a Chain,
-    pub signer: Signer,
+    pub builtin: &'a BTreeSet<PublicKeyBytes>,
+    pub guard: &'a Guard,
+    pub fee_recipients: &'a BTreeMap<PublicKeyBytes, ExecutionAddress>,
+    pub plural: bool,
     pub paused: bool,
     pub faults: Faults,
 }
 
 /// All duties of one cluster on one node. See the [crate documentation](crate) for how it is driven.
 pub struct Engine {
-    config: Config,
-    paused: bool,
+    state: Shared,
     schedule: Schedule,
     lives: BTreeMap<Duty, Life>,
+    /// When each life wants to be woken; one entry per life.
+    alarms: BTreeSet<(Timestamp, Duty)>,
+    /// Lives that wait for results of others.
+    hungry: BTreeSet<Duty>,
     memories: BTreeMap<Duty, Memory>,
-    /// The schedule's own next deadline, as of the last step.
+    /// When the clock next begins a duty, as of the last sweep; the past when the schedule has changed since.
+    next_beginning: Timestamp,
+    /// The schedule's own next deadline, as of the last sweep.
     schedule_due: Timestamp,
+    /// When duties without deadline were last sent again.
+    resent: Option<Epoch>,
 }
 
-/// Peers' messages are taken for duties that are due within this many slots; honest clocks are much closer.
-const SLOTS_AHEAD: u64 = 1;
+/// What all lives look at.
+struct Shared {
+    config: Config,
+    guard: Guard,
+    fee_recipients: BTreeMap<PublicKeyBytes, ExecutionAddress>,
+    plural: bool,
+    paused: bool,
+}
+
+impl Shared {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            cluster: &self.config.cluster,
+            chain: &self.config.chain,
+            builtin: &self.config.builtin,
+            guard: &self.guard,
+            fee_recipients: &self.fee_recipients,
+            plural: self.plural,
+            paused: self.paused,
+            faults: self.config.faults,
+        }
+    }
+}
+
+/// Exits that may be collected at once. They have no deadline, so peers could otherwise open any number.
+const EXITS_LIMIT: usize = 64;
 
 impl Engine {
     /// An engine that has nothing to do yet. Construction is silent; the first [`Input::Wake`] sets it going.
     pub fn new(config: Config) -> Self {
-        Self {
+        let state = Shared {
             config,
+            guard: Guard::default(),
+            fee_recipients: BTreeMap::new(),
+            plural: false,
             paused: false,
+        };
+        Self {
+            state,
             schedule: Schedule::default(),
             lives: BTreeMap::new(),
+            alarms: BTreeSet::new(),
+            hungry: BTreeSet::new(),
             memories: BTreeMap::new(),
+            next_beginning: Timestamp::from_nanos(0),
             schedule_due: Timestamp::from_nanos(0),
+            resent: None,
         }
     }
 
@@ -150,15 +196,14 @@ impl Engine {
 
     /// When the shell should deliver [`Input::Wake`].
     pub fn deadline(&self) -> Timestamp {
-        self.lives
-            .values()
-            .map(Life::deadline)
-            .fold(self.schedule_due, Timestamp::min)
+        let first = self.alarms.first().map(|&(at, _)| at);
+        let schedule = self.schedule_due.min(self.next_beginning);
+        first.map_or(schedule, |first| first.min(schedule))
     }
 
     /// Whether signing is paused.
     pub fn paused(&self) -> bool {
-        self.paused
+        self.state.paused
     }
 
     /// How many duties are being worked on or remembered; the simulator checks that it returns to its floor.
@@ -166,9 +211,16 @@ impl Engine {
         self.lives.len()
     }
 
-    /// The most duties that can be alive at once: those of an epoch back and of the slots ahead.
+    /// The most duties that can be alive at once: for every kind those of its lifetime back and of the slots ahead.
     pub fn duties_limit(&self) -> usize {
-        (self.config.chain.spec.slots_per_epoch + SLOTS_AHEAD + 3) as usize
+        let chain = &self.state.config.chain;
+        let slots = |&kind: &DutyKind| {
+            let duty = Duty::new(Slot(0), kind);
+            let lifetime = chain.deadline(duty)?.saturating_since(chain.genesis_time);
+            let back = lifetime.as_nanos() / chain.spec.slot_duration.as_nanos().max(1);
+            Some(back as u64 + kinds::slots_ahead(chain, kind) + 2)
+        };
+        HANDLED_KINDS.iter().filter_map(slots).sum::<u64>() as usize + EXITS_LIMIT
     }
 
     fn take(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
@@ -177,20 +229,32 @@ impl Engine {
             Input::Duties {
                 epoch,
                 dependent_root,
-                mut attesters,
-            } => {
-                attesters.retain(|duty| self.config.cluster.validators.contains(&duty.pubkey));
-                self.schedule
-                    .learn(&self.config.chain, epoch, dependent_root, attesters);
-            }
-            Input::DutiesFailed { epoch, error: _ } => self.schedule.failed(epoch, now),
+                assignments,
+            } => self.on_duties(epoch, dependent_root, assignments),
+            Input::DutiesFailed { epoch, roster, .. } => self.schedule.failed(epoch, roster, now),
             Input::Head {
                 epoch,
-                dependent_root,
-            } => self.schedule.head(epoch, dependent_root),
+                previous,
+                current,
+            } => self.schedule.head(epoch, previous, current),
             Input::Fetched { duty, result } => {
+                if let Ok(value) = &result {
+                    self.state.guard.learn(&value.set);
+                }
                 self.with(duty, |life, facts| life.on_fetched(now, result, facts, out));
             }
+            Input::HeadRoot { duty, result } => {
+                self.with(duty, |life, facts| {
+                    life.on_head_root(now, result, facts, out)
+                });
+            }
+            Input::Examined {
+                duty,
+                question,
+                verdict,
+            } => self.with(duty, |life, facts| {
+                life.on_examined(now, question, verdict, facts, out)
+            }),
             Input::Consensus(message) => self.on_consensus(now, message, out),
             Input::Partials { from, set } => self.on_partials(now, from, set, out),
             Input::Recorded { duty, results } => {
@@ -204,20 +268,13 @@ impl Engine {
                 });
             }
             Input::Checked {
-                duty,
-                signing_root: _,
-                good,
-                bad,
+                duty, good, bad, ..
             } => {
                 self.with(duty, |life, facts| {
                     life.on_checked(now, &good, &bad, facts, out)
                 });
             }
-            Input::Combined {
-                duty,
-                signing_root: _,
-                results,
-            } => {
+            Input::Combined { duty, results, .. } => {
                 self.with(duty, |life, facts| {
                     life.on_combined(now, results, facts, out)
                 });
@@ -231,16 +288,47 @@ impl Engine {
                     life.on_submitted(now, accepted, refused, facts, out)
                 });
             }
+            Input::Ask { request, question } => self.on_ask(now, request, question, out),
+            Input::Offer { request, set } => self.on_offer(now, request, set.into_inner(), out),
+            Input::Forget(request) => self
+                .lives
+                .values_mut()
+                .for_each(|life| life.forget(request)),
+            Input::Exit { validator, exit } => {
+                let slot = self.state.config.chain.first_slot(exit.epoch);
+                let duty = Duty::new(slot, DutyKind::Exit);
+                if self.life(now, duty).is_ok() {
+                    self.with(duty, |life, facts| {
+                        life.on_exit(now, validator, exit, facts, out)
+                    });
+                }
+            }
+            Input::Kept(set) => self.on_kept(now, set, out),
+            Input::FeeRecipients(recipients) => self.state.fee_recipients = recipients,
+            Input::Plural(plural) => self.state.plural = plural,
             Input::Pause(paused) => self.on_pause(now, paused, out),
         }
     }
 
+    fn on_duties(&mut self, epoch: Epoch, dependent_root: Root, mut assignments: Assignments) {
+        let config = &self.state.config;
+        let ours = |validator: &PublicKeyBytes| config.cluster.validators.contains(validator);
+        match &mut assignments {
+            Assignments::Attesters(list) => list.retain(|duty| ours(&duty.pubkey)),
+            Assignments::Proposers(list) => list.retain(|duty| ours(&duty.pubkey)),
+            Assignments::SyncCommittee(list) => list.retain(|duty| ours(&duty.pubkey)),
+        }
+        self.schedule
+            .learn(&config.chain, epoch, dependent_root, assignments);
+        self.next_beginning = Timestamp::from_nanos(0);
+    }
+
     fn on_pause(&mut self, now: Timestamp, paused: bool, out: &mut Vec<Output>) {
-        self.paused = paused;
-        let facts = facts(&self.config, paused);
-        self.lives
-            .values_mut()
-            .for_each(|life| life.on_pause(now, &facts, out));
+        self.state.paused = paused;
+        let duties: Vec<Duty> = self.lives.keys().copied().collect();
+        for duty in duties {
+            self.with(duty, |life, facts| life.on_pause(now, facts, out));
+        }
     }
 
     fn on_consensus(
@@ -251,7 +339,11 @@ impl Engine {
     ) {
         let duty = message.duty;
         let from = PeerIndex::new(message.message.source);
-        match self.life(now, duty) {
+        let checked = match kinds::has_agreement(duty.kind) {
+            true => self.life(now, duty),
+            false => Err(Rejected::UnknownDuty),
+        };
+        match checked {
             Ok(()) => {
                 self.with(duty, |life, facts| {
                     life.on_consensus(now, message, facts, out)
@@ -270,26 +362,16 @@ impl Engine {
         out: &mut Vec<Output>,
     ) {
         let duty = set.duty;
-        let known = |set: &PartialSet| {
-            set.items
-                .keys()
-                .all(|key| self.config.cluster.validators.contains(key))
-        };
-        let checked = if set.share != ShareIndex::from_peer(from.get()) {
-            Err(Rejected::ForeignShare)
-        } else if !known(&set) {
-            Err(Rejected::UnknownValidator)
-        } else if set
-            .items
-            .values()
-            .any(|partial| partial.data.slot() != Some(duty.slot))
-        {
-            Err(Rejected::WrongSlot)
-        } else {
-            self.life(now, duty)
+        let checked = match set.share == ShareIndex::from_peer(from.get()) {
+            true => self.check_set(&set).and_then(|()| self.life(now, duty)),
+            false => Err(Rejected::ForeignShare),
         };
         match checked {
             Ok(()) => {
+                // What has no deadline outlives this process.
+                if duty.kind == DutyKind::Exit {
+                    out.push(Output::Keep(set.clone()));
+                }
                 self.with(duty, |life, facts| {
                     life.on_partials(now, from, set, facts, out)
                 });
@@ -299,139 +381,310 @@ impl Engine {
         }
     }
 
+    /// Whether a set names validators of ours and objects of its duty.
+    fn check_set(&self, set: &PartialSet) -> Result<(), Rejected> {
+        let config = &self.state.config;
+        let known = |key| config.cluster.validators.contains(key);
+        if !set.items.keys().all(known) {
+            return Err(Rejected::UnknownValidator);
+        }
+        let belongs = |data: &SignedData| kinds::belongs(set.duty, data, &config.chain);
+        match set.items.values().all(|partial| belongs(&partial.data)) {
+            true => Ok(()),
+            false => Err(Rejected::WrongSlot),
+        }
+    }
+
+    fn on_ask(
+        &mut self,
+        now: Timestamp,
+        request: ClientRequest,
+        question: Question,
+        out: &mut Vec<Output>,
+    ) {
+        let duty = question.duty();
+        match self.life(now, duty) {
+            Ok(()) => self.with(duty, |life, _| life.on_question(request, question, out)),
+            Err(_) => out.push(Output::Reply {
+                request,
+                reply: Box::new(Reply::None),
+            }),
+        }
+    }
+
+    fn on_offer(
+        &mut self,
+        now: Timestamp,
+        request: ClientRequest,
+        set: PartialSet,
+        out: &mut Vec<Output>,
+    ) {
+        let duty = set.duty;
+        let ours = set.share == self.state.config.cluster.share();
+        if ours && self.check_set(&set).is_ok() && self.life(now, duty).is_ok() {
+            self.with(duty, |life, facts| {
+                life.on_offer(now, request, set, facts, out)
+            });
+            return;
+        }
+        let items = set.items.iter();
+        let items = items.map(|(validator, partial)| Item::of(*validator, &partial.data));
+        let reply = Reply::NotTaken(items.map(|item| (item, NotTaken::NotDue)).collect());
+        out.push(Output::Reply {
+            request,
+            reply: Box::new(reply),
+        });
+    }
+
+    /// Signatures that the previous run has kept, its own and its peers'.
+    fn on_kept(&mut self, now: Timestamp, set: PartialSet, out: &mut Vec<Output>) {
+        let duty = set.duty;
+        let ours = set.share == self.state.config.cluster.share();
+        if self.check_set(&set).is_ok() && self.life(now, duty).is_ok() {
+            self.with(duty, |life, facts| match ours {
+                true => life.on_kept(now, set, facts, out),
+                false => {
+                    let from = PeerIndex::new(set.share.peer());
+                    life.on_partials(now, from, set, facts, out);
+                }
+            });
+        }
+    }
+
     /// A peer is at work on a duty that is due, and we have not begun: our beacon node may be slow, down, or we were away.
     fn join(&mut self, now: Timestamp, duty: Duty, out: &mut Vec<Output>) {
-        if self.config.chain.due(duty) <= now
-            && self.lives.get(&duty).is_some_and(|life| !life.begun())
-        {
-            let definitions = self.definitions(duty.slot);
+        let chain = &self.state.config.chain;
+        let idle = self.lives.get(&duty).is_some_and(|life| !life.begun());
+        if idle && chain.due(duty) <= now && !self.is_before_start(duty) {
+            let definitions = self.definitions(duty);
             self.with(duty, |life, facts| {
                 life.begin(now, &definitions, facts, out)
             });
         }
     }
 
-    /// Makes sure that a duty named by a peer has a life, if it may have one.
+    /// Makes sure that a duty has a life, if it may have one.
     fn life(&mut self, now: Timestamp, duty: Duty) -> Result<(), Rejected> {
         if self.lives.contains_key(&duty) {
             return Ok(());
         }
-        let chain = &self.config.chain;
-        if duty.kind != DutyKind::Attester {
+        let chain = &self.state.config.chain;
+        if !HANDLED_KINDS.contains(&duty.kind) {
             return Err(Rejected::UnknownDuty);
         }
-        let Some(deadline) = chain.deadline(duty) else {
-            return Err(Rejected::UnknownDuty);
-        };
-        if deadline <= now {
+        if chain.deadline(duty).is_some_and(|deadline| deadline <= now) {
             return Err(Rejected::Expired);
         }
-        if chain.slot_at(now).map_or(0, |slot| slot.0 + SLOTS_AHEAD) < duty.slot.0 {
-            return Err(Rejected::UnknownDuty);
+        let exits = |lives: &BTreeMap<Duty, Life>| {
+            let exits = lives.keys().filter(|duty| duty.kind == DutyKind::Exit);
+            exits.count()
+        };
+        if duty.kind == DutyKind::Exit {
+            // An exit may name any epoch of the past, and the next ones (spec 30 §1.6).
+            chain.gate(duty, now).map_err(|_| Rejected::UnknownDuty)?;
+            if exits(&self.lives) >= EXITS_LIMIT {
+                return Err(Rejected::TooManyDuties);
+            }
+        } else {
+            let ahead = kinds::slots_ahead(chain, duty.kind);
+            if chain.slot_at(now).map_or(0, |slot| slot.0 + ahead) < duty.slot.0 {
+                return Err(Rejected::UnknownDuty);
+            }
         }
-        if self.lives.len() >= self.duties_limit() {
-            return Err(Rejected::TooManyDuties);
-        }
-        let mode = match self.config.votes_known || chain.due(duty) >= self.config.started {
+        let config = &self.state.config;
+        let mode = match config.votes_known || chain.due(duty) >= config.started {
             true => Mode::Voting,
             false => Mode::ListenOnly,
         };
         let memory = self.memories.remove(&duty);
-        let life = Life::new(
-            duty,
-            deadline,
-            &facts(&self.config, self.paused),
-            mode,
-            memory,
-            now,
-        );
+        let life = Life::new(duty, &self.state.facts(), mode, memory, now);
+        self.alarms.insert((life.deadline(), duty));
         self.lives.insert(duty, life);
         Ok(())
     }
 
+    /// Lets a life take something, and notes what it wants next.
     fn with(&mut self, duty: Duty, act: impl FnOnce(&mut Life, &Facts<'_>)) {
         // An answer may come after its duty has expired.
-        if let Some(life) = self.lives.get_mut(&duty) {
-            act(life, &facts(&self.config, self.paused));
+        let Some(life) = self.lives.get_mut(&duty) else {
+            return;
+        };
+        let before = life.deadline();
+        act(life, &self.state.facts());
+        let after = life.deadline();
+        if before != after {
+            self.alarms.remove(&(before, duty));
+            self.alarms.insert((after, duty));
+        }
+        match life.is_hungry() {
+            true => _ = self.hungry.insert(duty),
+            false => _ = self.hungry.remove(&duty),
         }
     }
 
-    fn definitions(&self, slot: Slot) -> Definitions {
+    fn definitions(&self, duty: Duty) -> Definitions {
         self.schedule
-            .attesters(slot, &self.config.chain)
+            .definitions(duty, &self.state.config.chain)
             .cloned()
             .unwrap_or_default()
     }
 
     /// Everything that time alone brings about: asking for duties, beginning them, waking them, dropping them.
     fn sweep(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let chain = Arc::clone(&self.config.chain);
+        let chain = Arc::clone(&self.state.config.chain);
+        let requests = self.schedule.requests(&chain, now);
         out.extend(
-            self.schedule
-                .requests(&chain, now)
+            requests
                 .into_iter()
-                .map(Output::FetchDuties),
+                .map(|(epoch, roster)| Output::FetchDuties { epoch, roster }),
         );
-        let current = chain.slot_at(now);
-        if let Some(current) = current {
-            // The slot before as well: its duties may just have become known.
-            for slot in [current.0.checked_sub(1).map(Slot), Some(current)]
-                .into_iter()
-                .flatten()
-            {
-                self.begin(now, slot, out);
-            }
+        if self.next_beginning <= now {
+            self.begin_due(now, &chain, out);
         }
-        let facts = facts(&self.config, self.paused);
-        for life in self
-            .lives
-            .values_mut()
-            .filter(|life| life.deadline() <= now)
-        {
-            life.wake(now, &facts, out);
+        self.feed(now, out);
+        // Each once: a life that wanted to be woken in the past for ever would otherwise keep the engine here.
+        let due = self.alarms.iter().copied();
+        let due: Vec<_> = due.take_while(|&(at, _)| at <= now).collect();
+        for (at, duty) in due {
+            self.alarm(now, at, duty, out);
         }
-        self.lives.retain(|_, life| {
-            let alive = now < life.expires();
-            if !alive {
-                life.expire(&facts, out);
-            }
-            alive
-        });
+        self.feed(now, out);
         self.memories
             .retain(|&duty, _| chain.deadline(duty).is_some_and(|deadline| now <= deadline));
-        let next_due = chain.due(Duty::attester(current.unwrap_or(Slot(0))));
-        let next_due = match next_due > now {
-            true => next_due,
-            false => chain.due(Duty::attester(Slot(current.map_or(0, |slot| slot.0) + 1))),
-        };
-        self.schedule_due = self.schedule.deadline(&chain, now).min(next_due);
+        self.schedule_due = self.schedule.deadline(&chain, now);
     }
 
-    fn begin(&mut self, now: Timestamp, slot: Slot, out: &mut Vec<Output>) {
-        let duty = Duty::attester(slot);
-        let begun = self.lives.get(&duty).is_some_and(Life::begun);
-        if begun
-            && self
-                .lives
-                .get(&duty)
-                .is_some_and(|life| life.has_definitions())
+    fn alarm(&mut self, now: Timestamp, at: Timestamp, duty: Duty, out: &mut Vec<Output>) {
+        if self
+            .lives
+            .get(&duty)
+            .is_some_and(|life| now < life.expires())
         {
+            return self.with(duty, |life, facts| life.wake(now, facts, out));
+        }
+        self.alarms.remove(&(at, duty));
+        self.hungry.remove(&duty);
+        let missing = self.missing(duty);
+        if let Some(mut life) = self.lives.remove(&duty) {
+            life.expire(&self.state.facts(), missing, out);
+        }
+    }
+
+    /// Begins the duties of the slots around now, and finds when the next one is to begin.
+    fn begin_due(&mut self, now: Timestamp, chain: &Chain, out: &mut Vec<Output>) {
+        let current = chain.slot_at(now).unwrap_or_default().0;
+        let mut next = Timestamp::from_nanos(u64::MAX);
+        // The slot before as well, since its duties may just have become known; two ahead, for what is exchanged ahead.
+        for slot in current.saturating_sub(1)..=current.saturating_add(2) {
+            for kind in kinds::SCHEDULED {
+                let duty = Duty::new(Slot(slot), kind);
+                let begins = kinds::begins(chain, duty);
+                match begins <= now {
+                    true => self.begin(now, duty, out),
+                    false => next = next.min(begins),
+                }
+            }
+        }
+        self.next_beginning = next;
+        let epoch = chain.epoch_at(now);
+        if self.resent.replace(epoch) != Some(epoch) {
+            let facts = self.state.facts();
+            let exits = self
+                .lives
+                .iter()
+                .filter(|(duty, _)| duty.kind == DutyKind::Exit);
+            exits.for_each(|(_, life)| life.resend(&facts, out));
+        }
+    }
+
+    fn begin(&mut self, now: Timestamp, duty: Duty, out: &mut Vec<Output>) {
+        if self.is_before_start(duty) {
             return;
         }
-        let before_start = self
-            .config
-            .chain
-            .slot_at(self.config.started)
-            .is_some_and(|first| slot < first);
-        if self.config.chain.due(duty) > now || before_start {
-            return;
-        }
-        let definitions = self.definitions(slot);
+        let definitions = self.definitions(duty);
         if !definitions.is_empty() && self.life(now, duty).is_ok() {
             self.with(duty, |life, facts| {
                 life.begin(now, &definitions, facts, out)
             });
         }
+    }
+
+    /// Duties of slots before the process started are over for us. Of its first slot, a sync committee message may have been
+    /// sent by the process before, over another head (S8).
+    fn is_before_start(&self, duty: Duty) -> bool {
+        let config = &self.state.config;
+        let first = config.chain.slot_at(config.started);
+        let past_slot = first.is_some_and(|first| duty.slot < first);
+        let head_may_differ =
+            duty.kind == DutyKind::SyncMessage && config.chain.due(duty) < config.started;
+        past_slot || head_may_differ
+    }
+
+    /// Brings results of duties to those that wait for them.
+    fn feed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        for duty in self.hungry.clone() {
+            let lessons = self.lessons(duty);
+            self.with(duty, |life, facts| {
+                life.on_lessons(now, lessons, facts, out)
+            });
+        }
+    }
+
+    fn lessons(&self, duty: Duty) -> Lessons {
+        let life = |kind| self.lives.get(&Duty::new(duty.slot, kind));
+        let results = |kind| life(kind).into_iter().flat_map(Life::results);
+        let signatures = |kind| results(kind).map(|(item, data)| (item, *data.signature()));
+        let mut lessons = Lessons::default();
+        match duty.kind {
+            DutyKind::Proposer => {
+                lessons.randao = signatures(DutyKind::Randao)
+                    .map(|(item, reveal)| (item.validator, reveal))
+                    .collect();
+            }
+            DutyKind::Aggregator => {
+                lessons.selections = signatures(DutyKind::PrepareAggregator).collect();
+                lessons.attested = life(DutyKind::Attester)
+                    .into_iter()
+                    .flat_map(Life::attested)
+                    .collect();
+            }
+            DutyKind::SyncContribution => {
+                lessons.selections = signatures(DutyKind::PrepareSyncContribution).collect();
+                let head = |(item, data): (Item, &SignedData)| match data {
+                    SignedData::SyncMessage(message) => {
+                        Some((item.validator, message.beacon_block_root))
+                    }
+                    _ => None,
+                };
+                lessons.heads = results(DutyKind::SyncMessage).filter_map(head).collect();
+            }
+            _ => {}
+        }
+        lessons
+    }
+
+    /// What another duty of the slot failed to bring to this one.
+    fn missing(&self, duty: Duty) -> Option<(Ingredient, Vec<PeerIndex>)> {
+        let sources: &[(DutyKind, Ingredient)] = match duty.kind {
+            DutyKind::Proposer => &[(DutyKind::Randao, Ingredient::Randao)],
+            DutyKind::Aggregator => &[
+                (DutyKind::PrepareAggregator, Ingredient::Selection),
+                (DutyKind::Attester, Ingredient::Attestation),
+            ],
+            DutyKind::SyncContribution => &[
+                (DutyKind::PrepareSyncContribution, Ingredient::Selection),
+                (DutyKind::SyncMessage, Ingredient::SyncMessage),
+            ],
+            _ => &[],
+        };
+        let facts = self.state.facts();
+        sources.iter().find_map(|&(kind, ingredient)| {
+            let peers = match self.lives.get(&Duty::new(duty.slot, kind)) {
+                Some(life) => life.shortfall(&facts)?,
+                None => Vec::new(),
+            };
+            Some((ingredient, peers))
+        })
     }
 }
 
@@ -443,15 +696,5 @@ fn draft_of(message: &QbftMessage) -> qbft::Draft {
         value: message.value,
         prepared_round: message.prepared_round,
         prepared_value: message.prepared_value,
-    }
-}
-
-fn facts(config: &Config, paused: bool) -> Facts<'_> {
-    Facts {
-        cluster: &config.cluster,
-        chain: &config.chain,
-        signer: config.signer,
-        paused,
-        faults: config.faults,
     }
 }

@@ -11,15 +11,249 @@ use std::sync::Arc;
 use flotilla_crypto::{ShareIndex, Verified};
 use flotilla_qbft::{self as qbft, Hash};
 use flotilla_types::{
-    AttesterDuty, Duty, DutyKind, Epoch, PeerIndex, PublicKeyBytes, Root, SignatureBytes,
-    SignedData, Timestamp, UnsignedData,
+    AggregateValue, AttestationData, AttesterDuty, CommitteeIndex, Duty, DutyKind, Epoch,
+    ExecutionAddress, PeerIndex, Proposal, ProposerDuty, PublicKeyBytes, Root, SignatureBytes,
+    SignedData, Slot, SyncCommitteeContribution, SyncCommitteeDuty, Timestamp, UnsignedData,
+    VoluntaryExit,
 };
 
+use crate::guard::{Question as GuardQuestion, Verdict};
 use crate::outcome::Outcome;
 use crate::slashing::{Refusal, Vote};
 
 /// The kinds of duties an engine handles. What peers send of other kinds is to be dropped before it is decoded.
-pub const HANDLED_KINDS: &[DutyKind] = &[DutyKind::Attester];
+pub const HANDLED_KINDS: &[DutyKind] = &[
+    DutyKind::Proposer,
+    DutyKind::Attester,
+    DutyKind::Exit,
+    DutyKind::Randao,
+    DutyKind::PrepareAggregator,
+    DutyKind::Aggregator,
+    DutyKind::SyncMessage,
+    DutyKind::PrepareSyncContribution,
+    DutyKind::SyncContribution,
+];
+
+/// One thing that a validator's shares sign in a duty. Most duties have one per validator; a member of several sync
+/// subcommittees has one for each ([`SignedData::item`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Item {
+    /// The validator's group public key.
+    pub validator: PublicKeyBytes,
+    /// The subcommittee, or 0.
+    pub part: u64,
+}
+
+impl Item {
+    /// The only item of a validator in kinds that have no parts.
+    pub const fn whole(validator: PublicKeyBytes) -> Self {
+        Self { validator, part: 0 }
+    }
+
+    /// The item that a signed object is.
+    pub const fn of(validator: PublicKeyBytes, data: &SignedData) -> Self {
+        Self {
+            validator,
+            part: data.item(),
+        }
+    }
+}
+
+/// Which of the beacon node's lists of duties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Roster {
+    /// Who attests when.
+    Attesters,
+    /// Who proposes when.
+    Proposers,
+    /// Who is in the sync committee.
+    SyncCommittee,
+}
+
+impl Roster {
+    /// Every list.
+    pub const ALL: [Roster; 3] = [Roster::Attesters, Roster::Proposers, Roster::SyncCommittee];
+}
+
+/// One of the beacon node's lists of duties for an epoch, as far as it concerns this cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assignments {
+    /// Who attests when.
+    Attesters(Vec<AttesterDuty>),
+    /// Who proposes when.
+    Proposers(Vec<ProposerDuty>),
+    /// Who is in the sync committee.
+    SyncCommittee(Vec<SyncCommitteeDuty>),
+}
+
+impl Assignments {
+    /// Which list this is.
+    pub const fn roster(&self) -> Roster {
+        match self {
+            Self::Attesters(_) => Roster::Attesters,
+            Self::Proposers(_) => Roster::Proposers,
+            Self::SyncCommittee(_) => Roster::SyncCommittee,
+        }
+    }
+}
+
+/// What to ask the beacon node for, so that a duty has something to agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Attestation data.
+    Attestations(Vec<AttesterDuty>),
+    /// A block.
+    Block {
+        /// Who proposes.
+        proposer: ProposerDuty,
+        /// The group's reveal of randomness.
+        randao: SignatureBytes,
+    },
+    /// The best aggregates.
+    Aggregates(Vec<AggregateRequest>),
+    /// The best contributions.
+    Contributions(Vec<ContributionRequest>),
+}
+
+impl Request {
+    /// For how many validators something is asked.
+    pub fn validators(&self) -> usize {
+        match self {
+            Self::Attestations(list) => list.len(),
+            Self::Block { .. } => 1,
+            Self::Aggregates(list) => list.len(),
+            Self::Contributions(list) => list.len(),
+        }
+    }
+}
+
+/// An aggregate that one of our validators has been selected to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AggregateRequest {
+    /// The validator.
+    pub validator: PublicKeyBytes,
+    /// Its committee.
+    pub committee: CommitteeIndex,
+    /// What the committee attested, as far as our cluster is concerned.
+    pub data: AttestationData,
+}
+
+/// A contribution that one of our validators has been selected to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContributionRequest {
+    /// The validator.
+    pub validator: PublicKeyBytes,
+    /// Its subcommittee.
+    pub subcommittee: u64,
+    /// The head that it signed.
+    pub block_root: Root,
+}
+
+/// Names a question or a delivery of a validator client until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientRequest(pub u64);
+
+/// What a validator client asks. It is answered when the cluster has decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What to attest.
+    Attestation {
+        /// The slot.
+        slot: Slot,
+        /// The committee, or 0 for any.
+        committee: CommitteeIndex,
+    },
+    /// Which block to sign.
+    Block {
+        /// The slot.
+        slot: Slot,
+    },
+    /// Which aggregate to sign.
+    Aggregate {
+        /// The slot.
+        slot: Slot,
+        /// Root of the attestation data.
+        data_root: Root,
+        /// The committee; only told apart from Electra on.
+        committee: CommitteeIndex,
+    },
+    /// Which contribution to sign.
+    Contribution {
+        /// The slot.
+        slot: Slot,
+        /// The subcommittee.
+        subcommittee: u64,
+        /// The head that was signed.
+        block_root: Root,
+    },
+    /// The group's signatures over these items.
+    Combined {
+        /// The duty.
+        duty: Duty,
+        /// The items.
+        items: Vec<Item>,
+    },
+}
+
+impl Question {
+    /// The duty whose result answers it.
+    pub const fn duty(&self) -> Duty {
+        match self {
+            Self::Attestation { slot, .. } => Duty::new(*slot, DutyKind::Attester),
+            Self::Block { slot } => Duty::new(*slot, DutyKind::Proposer),
+            Self::Aggregate { slot, .. } => Duty::new(*slot, DutyKind::Aggregator),
+            Self::Contribution { slot, .. } => Duty::new(*slot, DutyKind::SyncContribution),
+            Self::Combined { duty, .. } => *duty,
+        }
+    }
+}
+
+/// What a validator client is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// What to attest.
+    Attestation(AttestationData),
+    /// Which block to sign.
+    Block(Proposal),
+    /// Which aggregate to sign.
+    Aggregate(AggregateValue),
+    /// Which contribution to sign.
+    Contribution(SyncCommitteeContribution),
+    /// The group's signatures, in the order asked for.
+    Combined(Vec<SignedData>),
+    /// All partial signatures were taken.
+    Taken,
+    /// These were not, and why; the others were.
+    NotTaken(Vec<(Item, NotTaken)>),
+    /// There is no such duty, it is over, or the cluster did not decide.
+    None,
+}
+
+/// Why a validator client's partial signature was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// It is over something else than the cluster agreed on.
+    #[error("it is not what the cluster agreed to sign")]
+    NotAgreed,
+    /// The agreed value does not have this validator, or must not be signed.
+    #[error("the cluster agreed on nothing for this validator")]
+    NothingAgreed,
+    /// Our share has signed something else for this duty (S8).
+    #[error("another object was signed for this duty before")]
+    SignedBefore,
+    /// The built-in signer signs for this validator (S7).
+    #[error("the built-in signer of this node signs for this validator")]
+    Builtin,
+    /// The slashing database refused (S2).
+    #[error("refused by the slashing database: {0}")]
+    Slashing(Refusal),
+    /// Signing is paused (S11).
+    #[error("signing is paused")]
+    Paused,
+    /// The duty is over, or not one of ours.
+    #[error("the duty is over or not one of this cluster")]
+    NotDue,
+}
 
 /// The signed consensus message as its author encoded it, shown verbatim to others inside justifications.
 pub type Seal = Arc<[u8]>;
@@ -111,8 +345,8 @@ pub enum Combined {
 /// One share's claimed signature for one validator, for a worker to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The validator's group public key.
-    pub validator: PublicKeyBytes,
+    /// What was signed.
+    pub item: Item,
     /// Whose share is said to have signed.
     pub share: ShareIndex,
     /// The claimed signature.
@@ -122,8 +356,8 @@ pub struct Claim {
 /// One validator's claimed signatures over one root, for a worker to combine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Combination {
-    /// The validator's group public key.
-    pub validator: PublicKeyBytes,
+    /// What was signed.
+    pub item: Item,
     /// At least threshold many shares with their claimed signatures.
     pub partials: Vec<(ShareIndex, SignatureBytes)>,
 }
@@ -142,26 +376,31 @@ pub struct RecordItem {
 pub enum Input {
     /// Time has passed: [`Engine::deadline`](crate::Engine::deadline) is due. Early or repeated wake-ups change nothing.
     Wake,
-    /// The duties of an epoch, for this cluster's active validators.
+    /// One list of an epoch's duties, for this cluster's active validators.
     Duties {
         /// The epoch they are for.
         epoch: Epoch,
-        /// The block root they depend on; other duties for the same epoch replace them when it changes.
+        /// The block root they depend on, zero for sync committees; other duties for the same epoch replace them when it
+        /// changes.
         dependent_root: Root,
-        /// Attester duties.
-        attesters: Vec<AttesterDuty>,
+        /// The duties.
+        assignments: Assignments,
     },
-    /// The beacon node's head moved; the duties of `epoch` now depend on `dependent_root`.
+    /// The beacon node's head moved, and with it what duties depend on (Beacon API, event `head`).
     Head {
-        /// The epoch whose duties depend on the root.
+        /// The head's epoch.
         epoch: Epoch,
-        /// The block root they depend on.
-        dependent_root: Root,
+        /// What attesters of `epoch` depend on: the last block two epochs before.
+        previous: Root,
+        /// What attesters of the next epoch depend on: the last block of the epoch before.
+        current: Root,
     },
-    /// The duties of an epoch could not be had.
+    /// A list of an epoch's duties could not be had.
     DutiesFailed {
         /// The epoch that was asked for.
         epoch: Epoch,
+        /// The list that was asked for.
+        roster: Roster,
         /// Why.
         error: FetchError,
     },
@@ -172,6 +411,51 @@ pub enum Input {
         /// The unsigned data of every validator with the duty, or why there is none.
         result: Result<Value, FetchError>,
     },
+    /// The beacon node's answer to [`Output::FetchHead`].
+    HeadRoot {
+        /// The duty it is for.
+        duty: Duty,
+        /// The head's root, or why there is none.
+        result: Result<Root, FetchError>,
+    },
+    /// The own beacon nodes' answer to [`Output::Examine`].
+    Examined {
+        /// The duty it is for.
+        duty: Duty,
+        /// What was asked.
+        question: GuardQuestion,
+        /// What they know of it.
+        verdict: Verdict,
+    },
+    /// A validator client asks; answered with [`Output::Reply`].
+    Ask {
+        /// Names the question.
+        request: ClientRequest,
+        /// What it asks.
+        question: Question,
+    },
+    /// A validator client hands in partial signatures of our share, checked; answered with [`Output::Reply`].
+    Offer {
+        /// Names the delivery.
+        request: ClientRequest,
+        /// The signatures; the share is ours.
+        set: Verified<PartialSet>,
+    },
+    /// A validator client no longer waits.
+    Forget(ClientRequest),
+    /// The operator wants a validator to leave: our share signs this.
+    Exit {
+        /// The validator.
+        validator: PublicKeyBytes,
+        /// What to sign.
+        exit: VoluntaryExit,
+    },
+    /// Partial signatures that were kept on disk ([`Output::Keep`]), on the way back in.
+    Kept(PartialSet),
+    /// Who receives the fees of each validator's blocks; replaces what was said before.
+    FeeRecipients(BTreeMap<PublicKeyBytes, ExecutionAddress>),
+    /// Whether all members read several contributions of one validator (spec 30 §2.4).
+    Plural(bool),
     /// A consensus message, checked with all that it carries; our own come back through here too.
     Consensus(Verified<ConsensusMessage>),
     /// Partial signatures that peer `from` sent for its own share; claimed, not yet checked.
@@ -192,8 +476,8 @@ pub enum Input {
     Signed {
         /// The duty they are for.
         duty: Duty,
-        /// One per validator asked for.
-        signatures: Vec<(PublicKeyBytes, SignatureBytes)>,
+        /// One per item asked for.
+        signatures: Vec<(Item, SignatureBytes)>,
     },
     /// A worker's answer to [`Output::Check`].
     Checked {
@@ -212,17 +496,17 @@ pub enum Input {
         duty: Duty,
         /// The root the signatures are over.
         signing_root: Root,
-        /// One result per validator asked for.
-        results: Vec<(PublicKeyBytes, Combined)>,
+        /// One result per item asked for.
+        results: Vec<(Item, Combined)>,
     },
     /// The beacon node's answer to [`Output::Submit`].
     Submitted {
         /// The duty.
         duty: Duty,
-        /// Validators whose signed object was accepted by a beacon node.
-        accepted: Vec<PublicKeyBytes>,
-        /// Validators whose signed object was refused by all, with the reason.
-        refused: Vec<(PublicKeyBytes, FetchError)>,
+        /// Items whose signed object was accepted by a beacon node.
+        accepted: Vec<Item>,
+        /// Items whose signed object was refused by all, with the reason.
+        refused: Vec<(Item, FetchError)>,
     },
     /// Stop (`true`) or resume (`false`) all signing (S11).
     Pause(bool),
@@ -231,15 +515,41 @@ pub enum Input {
 /// What an engine asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Ask for the duties of an epoch; answer with [`Input::Duties`] or [`Input::DutiesFailed`].
-    FetchDuties(Epoch),
+    /// Ask for a list of an epoch's duties; answer with [`Input::Duties`] or [`Input::DutiesFailed`].
+    FetchDuties {
+        /// The epoch.
+        epoch: Epoch,
+        /// The list.
+        roster: Roster,
+    },
     /// Ask the beacon node for a duty's unsigned data; answer with [`Input::Fetched`].
     Fetch {
         /// The duty.
         duty: Duty,
-        /// The validators that have it.
-        attesters: Vec<AttesterDuty>,
+        /// What to ask for.
+        request: Request,
     },
+    /// Ask the beacon node for its head; answer with [`Input::HeadRoot`].
+    FetchHead(Duty),
+    /// Ask the own beacon nodes about the chain a value builds on; answer with [`Input::Examined`].
+    Examine {
+        /// The duty.
+        duty: Duty,
+        /// The question.
+        question: GuardQuestion,
+    },
+    /// These validators are selected to aggregate, the beacon node may be told so. Only for those that the built-in signer
+    /// signs for.
+    Selected(Vec<AttesterDuty>),
+    /// Tell a validator client.
+    Reply {
+        /// The question or delivery that is answered.
+        request: ClientRequest,
+        /// The answer. Boxed, since blocks make it large.
+        reply: Box<Reply>,
+    },
+    /// Keep partial signatures of a duty without deadline on disk, until it has ended.
+    Keep(PartialSet),
     /// Append to the vote log, before any later output is carried out (S3). No sync is needed.
     LogPrepared {
         /// The duty.
@@ -269,10 +579,10 @@ pub enum Output {
     Sign {
         /// The duty.
         duty: Duty,
-        /// Validator and signing root.
-        items: Vec<(PublicKeyBytes, Root)>,
+        /// What to sign for, and the signing root.
+        items: Vec<(Item, Root)>,
     },
-    /// Send our partial signatures to all peers: once per (duty, validator), ever (S8).
+    /// Send our partial signatures to all peers: one per (duty, item), ever (S8); exits are sent again, unchanged.
     SendPartials(PartialSet),
     /// Check claimed partial signatures one by one; answer with [`Input::Checked`].
     Check {
@@ -289,15 +599,15 @@ pub enum Output {
         duty: Duty,
         /// What they are over.
         signing_root: Root,
-        /// One per validator.
+        /// One per item.
         items: Vec<Combination>,
     },
     /// Bring group-signed objects to the beacon nodes; answer with [`Input::Submitted`].
     Submit {
         /// The duty.
         duty: Duty,
-        /// By group public key.
-        items: Vec<(PublicKeyBytes, SignedData)>,
+        /// The objects.
+        items: Vec<(Item, SignedData)>,
     },
     /// A peer said something it should not have; for the log and the counters.
     Rejected {
@@ -358,7 +668,7 @@ pub enum Rejected {
     /// The signature does not verify under the share's public key.
     #[error("the partial signature does not verify")]
     BadSignature,
-    /// The object inside is for another slot than its envelope.
+    /// The object inside is for another slot or epoch than its envelope.
     #[error("the signed object is for another slot than its envelope")]
     WrongSlot,
     /// More different values for one duty than an honest peer can have.

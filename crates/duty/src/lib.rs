@@ -12,15 +12,17 @@
 //! - [`outcome`] is the vocabulary of how duties end.
 
 mod agreement;
-mod attestation;
 mod engine;
+pub mod guard;
 pub mod io;
+mod kinds;
+mod knowledge;
 mod life;
 pub mod outcome;
 pub mod schedule;
 mod signatures;
 pub mod slashing;
 
-pub use engine::{Cluster, Config, Engine, Faults, Signer};
+pub use engine::{Cluster, Config, Engine, Faults};
 pub use io::{Input, Output};
 pub use outcome::{Fate, Outcome, Reason, Step};

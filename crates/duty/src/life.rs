@@ -1,52 +1,54 @@
 //! One duty from due to outcome.
 //!
-//! Two tracks run side by side for each validator. The *own* track: once a value is agreed, record it, sign it, send the
-//! partial signature. The *group* track: once enough shares have signed the agreed root, combine, check, submit. The group
-//! track waits for the own record, so that nothing the slashing database refuses is ever submitted by this node.
+//! Two tracks run side by side for each item. The *own* track: once it is known what to sign, record it, sign it, send the
+//! partial signature. The *group* track: once enough shares have signed one root, combine, check, submit. Where slashing is
+//! possible the group track waits for the own record, so that nothing the slashing database refuses is ever submitted by
+//! this node.
+//!
+//! What to sign is the cluster's decision for kinds with agreement; for the others each share signs what its own node finds.
+//! A validator client takes part as the signer of the own track: it asks, and hands in partial signatures, which wait until
+//! it is known what to sign.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod clients;
+mod ending;
+mod group;
+mod own;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flotilla_crypto::Verified;
-use flotilla_qbft::{self as qbft, Mode};
+use flotilla_qbft::Mode;
 use flotilla_types::{
-    Duty, PeerIndex, PublicKeyBytes, Root, SignatureBytes, SignedData, Slot, Timestamp,
+    AttestationData, Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Root, SignedData, Slot,
+    Timestamp,
 };
 
+use self::clients::Clients;
 use crate::agreement::{Agreement, Decision, Memory};
-use crate::attestation;
-use crate::engine::{Facts, Signer};
-use crate::io::{
-    Claim, Combination, Combined, ConsensusMessage, FetchError, Output, Partial, PartialSet,
-    RecordItem, Rejected, Stages, UnsignedSet, Value,
-};
-use crate::outcome::{Fate, Outcome, Reason, Step, ValidatorOutcome, ValueFault};
+use crate::engine::Facts;
+use crate::guard::{Question, Verdict};
+use crate::io::{ConsensusMessage, FetchError, Item, Output, Request, Stages, Value};
+use crate::kinds::{self, Object, aggregation, alone, contribution};
+use crate::knowledge::{Knowledge, Lessons, Weighed};
+use crate::outcome::{Ingredient, ValueFault};
 use crate::schedule::{Definitions, retry_delay};
-use crate::signatures::{SignatureBook, Standing};
+use crate::signatures::SignatureBook;
 use crate::slashing::Refusal;
 
-/// How long f + 1 matching partial signatures wait for the own decision before they are checked as proof of one (S8).
-///
-/// In a healthy cluster the own decision follows within a network delay; checking earlier would cost every node a needless
-/// verification for every duty.
-const PROOF_GRACE: Duration = Duration::from_millis(250);
-
-/// What was agreed for one validator: the object to sign, still unsigned, and its root.
-#[derive(Clone, Debug)]
-struct Agreed {
-    template: SignedData,
-    root: Root,
-}
+/// The part of a slot that an aggregation waits past its due point for selection proofs that are still missing, before it
+/// goes on without those validators.
+const SELECTION_GRACE: u32 = 24;
 
 /// The own share's track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Own {
-    /// Nothing is agreed, or signing is paused.
+    /// It is not known what to sign, or signing is paused.
     Idle,
     /// The database was asked.
     Recording,
-    /// Recorded; the signer was asked.
-    Signing,
+    /// It may be signed; the signer was asked, or a validator client is awaited.
+    Ready,
     /// Our partial signature has left.
     Sent,
     /// The database refused.
@@ -61,21 +63,29 @@ enum Group {
     /// A worker combines.
     Combining,
     /// Combined; a beacon node was asked.
-    Submitting(SignedData),
+    Submitting,
     /// Refused for now; asked again at the time given.
-    Retrying(SignedData, Timestamp, String),
-    /// A beacon node has accepted it.
-    Submitted,
+    Retrying(Timestamp, String),
+    /// A beacon node has accepted it, or it was made and only the cluster needs it.
+    Done,
     /// All beacon nodes have refused it for good.
     NotAccepted(String),
 }
 
+/// One item's state.
 #[derive(Debug)]
-struct Validator {
+struct State {
     book: SignatureBook,
-    agreed: Option<Agreed>,
+    /// What our own share signs.
+    mine: Option<Object>,
+    /// What the group's signature is to be over.
+    target: Option<Object>,
     own: Own,
     group: Group,
+    /// The group-signed object.
+    signed: Option<SignedData>,
+    /// Whether the duty is not complete without it.
+    expected: bool,
     checking: bool,
     quorum: Option<Timestamp>,
     aggregated: Option<Timestamp>,
@@ -83,13 +93,16 @@ struct Validator {
     attempts: u32,
 }
 
-impl Default for Validator {
+impl Default for State {
     fn default() -> Self {
         Self {
             book: SignatureBook::default(),
-            agreed: None,
+            mine: None,
+            target: None,
             own: Own::Idle,
             group: Group::Collecting,
+            signed: None,
+            expected: false,
             checking: false,
             quorum: None,
             aggregated: None,
@@ -99,19 +112,19 @@ impl Default for Validator {
     }
 }
 
-impl Validator {
+impl State {
     fn ended(&self) -> bool {
         matches!(self.own, Own::Refused(_))
-            || matches!(self.group, Group::Submitted | Group::NotAccepted(_))
+            || matches!(self.group, Group::Done | Group::NotAccepted(_))
     }
 
-    /// Recorded, so that its group signature may be made and submitted.
-    fn permitted(&self) -> bool {
-        matches!(self.own, Own::Signing | Own::Sent)
+    /// Recorded where that is needed, so that its group signature may be made and submitted.
+    fn permitted(&self, target: &Object) -> bool {
+        kinds::vote(target).is_none() || matches!(self.own, Own::Ready | Own::Sent)
     }
 }
 
-/// Asking the beacon node for the duty's unsigned data.
+/// Asking the beacon node for the duty's unsigned data, or its head.
 #[derive(Debug, Default)]
 struct Fetch {
     in_flight: bool,
@@ -120,48 +133,74 @@ struct Fetch {
     error: Option<String>,
 }
 
-/// The state of one duty. The parent engine owns it, feeds it and drops it at `deadline`.
+/// What is there to be asked for.
+enum Plan {
+    /// This.
+    Ask(Request),
+    /// The head.
+    AskHead,
+    /// Nothing yet; look again then, or when something is learnt.
+    Wait(Option<Timestamp>),
+    /// Nothing ever: nobody is selected.
+    Nobody,
+}
+
+/// The state of one duty. The parent engine owns it, feeds it and drops it when it expires.
 pub(crate) struct Life {
     duty: Duty,
     due: Timestamp,
-    deadline: Timestamp,
+    expires: Timestamp,
     late_at: Timestamp,
-    definitions: Definitions,
     begun: bool,
-    agreement: Agreement,
+    knowledge: Knowledge,
+    /// `None` for kinds without agreement.
+    agreement: Option<Agreement>,
     fetch: Fetch,
     stages: Stages,
     decision: Option<(u64, PeerIndex)>,
+    decided: Option<Value>,
+    /// Whether the decided value has passed S1 and the guard.
+    sound: bool,
     fault: Option<ValueFault>,
-    validators: BTreeMap<PublicKeyBytes, Validator>,
+    items: BTreeMap<Item, State>,
+    /// Objects that partial signatures have proven to be decided, until they have passed S1 and the guard.
+    proven: BTreeMap<Item, SignedData>,
+    clients: Clients,
     prove_at: Option<Timestamp>,
     late_told: bool,
     ended: bool,
 }
 
 impl Life {
-    /// A duty that has not begun. `deadline` is when the engine will drop it.
+    /// A duty that has not begun.
     pub fn new(
         duty: Duty,
-        deadline: Timestamp,
         facts: &Facts<'_>,
         mode: Mode,
         memory: Option<Memory>,
         now: Timestamp,
     ) -> Self {
+        let never = Timestamp::from_nanos(u64::MAX);
+        let expires = facts.chain.deadline(duty).unwrap_or(never);
+        let next_slot = facts.chain.slot_start(Slot(duty.slot.0.saturating_add(1)));
         Self {
             duty,
             due: facts.chain.due(duty),
-            deadline,
-            late_at: facts.chain.slot_start(Slot(duty.slot.0 + 1)),
-            definitions: Definitions::new(),
+            expires,
+            late_at: if expires == never { never } else { next_slot },
             begun: false,
-            agreement: Agreement::new(duty, facts, mode, memory, now),
+            knowledge: Knowledge::new(duty),
+            agreement: kinds::has_agreement(duty.kind)
+                .then(|| Agreement::new(duty, facts, mode, memory, now)),
             fetch: Fetch::default(),
             stages: Stages::default(),
             decision: None,
+            decided: None,
+            sound: false,
             fault: None,
-            validators: BTreeMap::new(),
+            items: BTreeMap::new(),
+            proven: BTreeMap::new(),
+            clients: Clients::default(),
             prove_at: None,
             late_told: false,
             ended: false,
@@ -170,31 +209,32 @@ impl Life {
 
     /// When the engine drops it.
     pub fn expires(&self) -> Timestamp {
-        self.deadline
+        self.expires
     }
 
-    /// Whether agreement has started.
+    /// Whether it has begun.
     pub fn begun(&self) -> bool {
         self.begun
     }
 
-    /// Whether our own beacon node's duties are known here.
-    pub fn has_definitions(&self) -> bool {
-        !self.definitions.is_empty()
+    /// Whether it still waits for results of other duties.
+    pub fn is_hungry(&self) -> bool {
+        let waits_for = matches!(
+            self.duty.kind,
+            DutyKind::Proposer | DutyKind::Aggregator | DutyKind::SyncContribution
+        );
+        waits_for && !self.ended && (self.begun || self.decided.is_some())
     }
 
     /// When the life wants to be woken, its expiry included.
     pub fn deadline(&self) -> Timestamp {
         let late = (self.begun && !self.late_told && !self.ended).then_some(self.late_at);
-        let retries = self
-            .validators
-            .values()
-            .filter_map(|validator| match validator.group {
-                Group::Retrying(_, at, _) => Some(at),
-                _ => None,
-            });
+        let retries = self.items.values().filter_map(|state| match state.group {
+            Group::Retrying(at, _) => Some(at),
+            _ => None,
+        });
         [
-            self.agreement.deadline(),
+            self.agreement.as_ref().and_then(Agreement::deadline),
             self.fetch.retry_at,
             self.prove_at,
             late,
@@ -202,10 +242,13 @@ impl Life {
         .into_iter()
         .flatten()
         .chain(retries)
-        .fold(self.deadline, Timestamp::min)
+        .fold(self.expires, Timestamp::min)
     }
 
-    /// The due point has come, or a peer has begun before we knew of the duty (then `definitions` is empty).
+    /// The time to begin has come, or a peer has begun before we knew of the duty (then `definitions` is empty).
+    ///
+    /// Known definitions are taken once; those of a fixed kind are added to, so that a change of proposers in the last third
+    /// of a slot still finds its randao.
     pub fn begin(
         &mut self,
         now: Timestamp,
@@ -213,29 +256,234 @@ impl Life {
         facts: &Facts<'_>,
         out: &mut Vec<Output>,
     ) {
-        if self.begun && (definitions.is_empty() || !self.definitions.is_empty()) {
+        let fixed = alone::is_fixed(self.duty.kind);
+        let new = match fixed {
+            true => definitions
+                .keys()
+                .any(|validator| !self.knowledge.definitions.contains_key(validator)),
+            false => !definitions.is_empty() && self.knowledge.definitions.is_empty(),
+        };
+        if self.begun && !new {
             return;
         }
         self.begun = true;
-        self.definitions = definitions.clone();
-        for validator in definitions.keys() {
-            self.validators.entry(*validator).or_default();
+        self.knowledge
+            .definitions
+            .extend(definitions.iter().map(|(key, value)| (*key, value.clone())));
+        match kinds::check_fork(self.duty, facts.chain) {
+            Ok(()) if fixed => self.sign_fixed(facts),
+            Ok(()) => {}
+            Err(fault) => self.fault = Some(fault),
         }
-        self.ask(now, out);
-        let decision = self.agreement.start(now, facts, &self.definitions, out);
-        self.decide(now, decision, facts, out);
+        let all_have_it = matches!(
+            self.duty.kind,
+            DutyKind::Attester | DutyKind::Proposer | DutyKind::SyncMessage
+        );
+        if all_have_it {
+            for validator in definitions.keys() {
+                let item = Item::whole(*validator);
+                self.items.entry(item).or_default().expected = true;
+            }
+        }
+        self.ask(now, facts, out);
+        if let Some(agreement) = &mut self.agreement {
+            let decision = agreement.start(now, facts, &mut self.knowledge, out);
+            self.decide(now, decision);
+        }
+        self.advance(now, facts, out);
+    }
+
+    /// What is signed follows from the assignment: our share and the group sign the same.
+    fn sign_fixed(&mut self, facts: &Facts<'_>) {
+        let definitions = &self.knowledge.definitions;
+        for (item, object) in alone::fixed_objects(self.duty, definitions, facts.chain) {
+            let state = self.items.entry(item).or_default();
+            state.expected = true;
+            state.mine.get_or_insert_with(|| object.clone());
+            state.target.get_or_insert(object);
+        }
+    }
+
+    /// Results of other duties have come in.
+    pub fn on_lessons(
+        &mut self,
+        now: Timestamp,
+        lessons: Lessons,
+        facts: &Facts<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        if self.knowledge.learn(lessons) {
+            self.ask(now, facts, out);
+            self.reconsider(now, facts, out);
+        }
+    }
+
+    /// The own beacon nodes have said what they know of the chain.
+    pub fn on_examined(
+        &mut self,
+        now: Timestamp,
+        question: Question,
+        verdict: Verdict,
+        facts: &Facts<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        self.knowledge.examined(question, verdict);
+        self.reconsider(now, facts, out);
+    }
+
+    fn reconsider(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        if let Some(agreement) = &mut self.agreement {
+            let decision = agreement.reconsider(now, facts, &mut self.knowledge, out);
+            self.decide(now, decision);
+        }
+        self.advance(now, facts, out);
     }
 
     /// Asks the beacon node, if that can still bring something: only the duty's own slot has data.
-    fn ask(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    fn ask(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        let settled = self
+            .agreement
+            .as_ref()
+            .is_some_and(|agreement| agreement.decided() || agreement.proposed());
+        let useful = self.begun && now < self.late_at && self.fault.is_none() && !settled;
+        if !useful || self.fetch.in_flight || self.knowledge.definitions.is_empty() {
+            return;
+        }
         self.fetch.retry_at = None;
-        let useful = now < self.late_at && !self.agreement.decided() && !self.agreement.proposed();
-        if useful && !self.definitions.is_empty() && !self.fetch.in_flight {
-            self.fetch.in_flight = true;
-            out.push(Output::Fetch {
-                duty: self.duty,
-                attesters: self.definitions.values().cloned().collect(),
-            });
+        match self.plan(now, facts) {
+            Plan::Ask(request) => {
+                self.fetch.in_flight = true;
+                let duty = self.duty;
+                out.push(Output::Fetch { duty, request });
+            }
+            Plan::AskHead => {
+                self.fetch.in_flight = true;
+                out.push(Output::FetchHead(self.duty));
+            }
+            Plan::Wait(until) => self.fetch.retry_at = until,
+            Plan::Nobody => self.ended = true,
+        }
+    }
+
+    fn plan(&mut self, now: Timestamp, facts: &Facts<'_>) -> Plan {
+        let definitions = self.knowledge.definitions.values();
+        match self.duty.kind {
+            DutyKind::Attester => Plan::Ask(Request::Attestations(
+                definitions
+                    .filter_map(|definition| definition.attester().copied())
+                    .collect(),
+            )),
+            DutyKind::Proposer => {
+                let randao = &self.knowledge.lessons.randao;
+                let ready = definitions
+                    .filter_map(|definition| definition.proposer())
+                    .find_map(|proposer| Some((*proposer, *randao.get(&proposer.pubkey)?)));
+                match ready {
+                    Some((proposer, randao)) => Plan::Ask(Request::Block { proposer, randao }),
+                    None => Plan::Wait(None),
+                }
+            }
+            DutyKind::SyncMessage => self.plan_head(facts),
+            DutyKind::Aggregator => self.plan_aggregation(now, facts.chain),
+            DutyKind::SyncContribution => self.plan_contribution(now, facts),
+            _ => Plan::Wait(None),
+        }
+    }
+
+    /// The head is asked for once, for those that the built-in signer signs for.
+    fn plan_head(&self, facts: &Facts<'_>) -> Plan {
+        let wanted = self.knowledge.definitions.keys().any(|validator| {
+            let state = self.items.get(&Item::whole(*validator));
+            facts.builtin.contains(validator) && state.is_none_or(|state| state.mine.is_none())
+        });
+        match wanted {
+            true => Plan::AskHead,
+            false => Plan::Wait(None),
+        }
+    }
+
+    fn plan_aggregation(&mut self, now: Timestamp, chain: &Chain) -> Plan {
+        let selected: BTreeMap<PublicKeyBytes, Option<bool>> = self
+            .knowledge
+            .definitions
+            .keys()
+            .map(|validator| {
+                let selected = aggregation::selected(validator, &self.knowledge, chain);
+                (*validator, selected)
+            })
+            .collect();
+        let complete = selected.values().all(Option::is_some);
+        let wanted = selected
+            .into_iter()
+            .filter(|(_, selected)| *selected == Some(true))
+            .map(|(validator, _)| Item::whole(validator));
+        let wanted = self.expect(wanted);
+        let requests = aggregation::requests(&self.knowledge, chain);
+        match self.wait_for_selections(now, complete, wanted, chain) {
+            Some(plan) => plan,
+            None if requests.len() < wanted => Plan::Wait(None),
+            None => Plan::Ask(Request::Aggregates(requests)),
+        }
+    }
+
+    fn plan_contribution(&mut self, now: Timestamp, facts: &Facts<'_>) -> Plan {
+        let knowledge = &self.knowledge;
+        let (mut complete, mut seats) = (true, Vec::new());
+        for (validator, definition) in &knowledge.definitions {
+            let (wanted, all) =
+                contribution::selected(validator, definition, knowledge, facts.chain);
+            complete &= all;
+            let wanted = wanted
+                .into_iter()
+                .take(if facts.plural { usize::MAX } else { 1 });
+            seats.extend(wanted.map(|part| Item {
+                validator: *validator,
+                part,
+            }));
+        }
+        let wanted = self.expect(seats.into_iter());
+        let requests = contribution::requests(&self.knowledge, facts.plural, facts.chain);
+        match self.wait_for_selections(now, complete, wanted, facts.chain) {
+            Some(plan) => plan,
+            None if requests.is_empty() => Plan::Wait(None),
+            // Sync messages may lack a threshold for one root; past the grace, those that have one go on.
+            None if requests.len() < wanted && now < self.grace_end(facts.chain) => {
+                Plan::Wait(Some(self.grace_end(facts.chain)))
+            }
+            None => Plan::Ask(Request::Contributions(requests)),
+        }
+    }
+
+    /// Notes that these items make the duty complete; how many they are.
+    fn expect(&mut self, items: impl Iterator<Item = Item>) -> usize {
+        let mut count = 0;
+        for item in items {
+            self.items.entry(item).or_default().expected = true;
+            count += 1;
+        }
+        count
+    }
+
+    fn grace_end(&self, chain: &Chain) -> Timestamp {
+        self.due + chain.spec.slot_duration / SELECTION_GRACE
+    }
+
+    /// Whether selection proofs must be waited for, given how many items are known to be wanted.
+    fn wait_for_selections(
+        &self,
+        now: Timestamp,
+        complete: bool,
+        wanted: usize,
+        chain: &Chain,
+    ) -> Option<Plan> {
+        match (complete, wanted) {
+            (true, 0) => Some(Plan::Nobody),
+            (true, _) => None,
+            (false, _) if now < self.grace_end(chain) => {
+                Some(Plan::Wait(Some(self.grace_end(chain))))
+            }
+            (false, 0) => Some(Plan::Wait(None)),
+            (false, _) => None,
         }
     }
 
@@ -248,8 +496,11 @@ impl Life {
         out: &mut Vec<Output>,
     ) {
         self.fetch.in_flight = false;
+        let Some(agreement) = &mut self.agreement else {
+            return;
+        };
         let fetched = result.and_then(|value| {
-            attestation::check_value(self.duty, &value.set, facts.cluster, facts.chain)
+            kinds::check_value(&value.set, &self.knowledge, facts)
                 .map(|()| value)
                 .map_err(|fault| FetchError {
                     text: fault.to_string(),
@@ -260,18 +511,54 @@ impl Life {
             Ok(value) => {
                 self.stages.fetched.get_or_insert(now);
                 self.fetch.error = None;
-                let decision = self
-                    .agreement
-                    .propose(now, value, facts, &self.definitions, out);
-                self.decide(now, decision, facts, out);
+                let decision = agreement.propose(now, value, facts, &mut self.knowledge, out);
+                self.decide(now, decision);
+                self.reconsider(now, facts, out);
             }
-            Err(error) => {
-                self.fetch.retry_at = error
-                    .temporary
-                    .then(|| now + retry_delay(self.fetch.attempts));
-                self.fetch.attempts += 1;
-                self.fetch.error = Some(error.text);
+            Err(error) => self.fetch_failed(now, error),
+        }
+    }
+
+    /// The beacon node's head: what our share signs of it does not change any more (S8).
+    pub fn on_head_root(
+        &mut self,
+        now: Timestamp,
+        result: Result<Root, FetchError>,
+        facts: &Facts<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        self.fetch.in_flight = false;
+        match result {
+            Ok(root) => {
+                self.stages.fetched.get_or_insert(now);
+                self.fetch.error = None;
+                let definitions = &self.knowledge.definitions;
+                let objects = alone::head_objects(self.duty, definitions, root, facts.chain);
+                for (item, object) in objects {
+                    if facts.builtin.contains(&item.validator) {
+                        let state = self.items.entry(item).or_default();
+                        state.mine.get_or_insert(object);
+                    }
+                }
+                self.advance(now, facts, out);
             }
+            Err(error) => self.fetch_failed(now, error),
+        }
+    }
+
+    fn fetch_failed(&mut self, now: Timestamp, error: FetchError) {
+        self.fetch.retry_at = error
+            .temporary
+            .then(|| now + self.retry_pause(self.fetch.attempts));
+        self.fetch.attempts += 1;
+        self.fetch.error = Some(error.text);
+    }
+
+    /// A proposal lives for a third of a slot only: its second attempt may be its last.
+    fn retry_pause(&self, attempt: u32) -> Duration {
+        match self.duty.kind {
+            DutyKind::Proposer => retry_delay(attempt) / 4,
+            _ => retry_delay(attempt),
         }
     }
 
@@ -283,19 +570,17 @@ impl Life {
         facts: &Facts<'_>,
         out: &mut Vec<Output>,
     ) {
-        let decision = self
-            .agreement
-            .message(now, message, facts, &self.definitions, out);
-        self.decide(now, decision, facts, out);
+        let Some(agreement) = &mut self.agreement else {
+            return;
+        };
+        let decision = agreement.message(now, message, facts, &mut self.knowledge, out);
+        if decision.is_some() {
+            self.decide(now, decision);
+            self.advance(now, facts, out);
+        }
     }
 
-    fn decide(
-        &mut self,
-        now: Timestamp,
-        decision: Option<Decision>,
-        facts: &Facts<'_>,
-        out: &mut Vec<Output>,
-    ) {
+    fn decide(&mut self, now: Timestamp, decision: Option<Decision>) {
         let Some(Decision {
             value,
             round,
@@ -307,316 +592,76 @@ impl Life {
         self.stages.agreed = Some(now);
         self.decision = Some((round, leader));
         self.fetch.retry_at = None;
-        self.agree(&value.set, facts);
-        self.advance(now, facts, out);
+        self.decided = Some(value);
     }
 
-    /// Takes agreed data, whether decided here or proven by partial signatures. S1 is checked again before anything is signed.
-    fn agree(&mut self, set: &UnsignedSet, facts: &Facts<'_>) {
-        if let Err(fault) = attestation::check_value(self.duty, set, facts.cluster, facts.chain) {
-            self.fault = Some(fault);
-            return;
+    /// Takes what was decided, as far as it can be signed: S1 and the guard are applied again before anything is.
+    fn agree(&mut self, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        if let Some(value) = self.decided.clone()
+            && self.fault.is_none()
+        {
+            match self.sound {
+                true => self.take(&value, facts.chain),
+                false => match self.knowledge.weigh(&value.set, facts, out) {
+                    Weighed::Open => {}
+                    Weighed::Bad(fault) => self.fault = Some(fault),
+                    Weighed::Good => {
+                        self.sound = true;
+                        self.take(&value, facts.chain);
+                    }
+                },
+            }
         }
-        let attesters = set
+        self.adopt(facts, out);
+    }
+
+    fn take(&mut self, value: &Value, chain: &Chain) {
+        let open = |validator: &PublicKeyBytes| {
+            // Kinds with parts may become signable one by one.
+            let whole = self.items.get(&Item::whole(*validator));
+            self.duty.kind == DutyKind::SyncContribution
+                || whole.is_none_or(|state| state.target.is_none())
+        };
+        let objects: Vec<_> = value
+            .set
             .iter()
-            .filter_map(|(validator, data)| Some((validator, data.attester()?)));
-        for (validator, value) in attesters {
-            let state = self.validators.entry(*validator).or_default();
-            if state.agreed.is_none() {
-                state.agreed = attestation::template(value, facts.chain)
-                    .map(|(template, root)| Agreed { template, root });
-            }
-        }
-    }
-
-    /// Partial signatures of peer `from`, whose share they are by construction.
-    pub fn on_partials(
-        &mut self,
-        now: Timestamp,
-        from: PeerIndex,
-        set: PartialSet,
-        facts: &Facts<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        if self.ended {
-            return;
-        }
-        let mut second_root = false;
-        for (validator, partial) in set.items {
-            let state = self.validators.entry(validator).or_default();
-            second_root |= state
-                .book
-                .insert(set.share, partial, Standing::Claimed)
-                .is_err();
-            let proof = facts.cluster.faulty() + 1;
-            if state.agreed.is_none() && state.book.contender(validator, proof).is_some() {
-                self.prove_at.get_or_insert(now + PROOF_GRACE);
-            }
-        }
-        if second_root {
-            out.push(Output::Rejected {
-                from,
-                duty: self.duty,
-                reason: Rejected::SecondRoot,
-            });
-        }
-        self.advance(now, facts, out);
-    }
-
-    /// S8: has the cluster decided without us? Asks for a check of claims that would prove it.
-    fn prove(&mut self, facts: &Facts<'_>, out: &mut Vec<Output>) {
-        self.prove_at = None;
-        let proof = facts.cluster.faulty() + 1;
-        let mut claims: BTreeMap<Root, Vec<Claim>> = BTreeMap::new();
-        for (validator, state) in &mut self.validators {
-            if state.agreed.is_some() || state.checking {
-                continue;
-            }
-            if let Some((root, mut found)) = state.book.contender(*validator, proof) {
-                state.checking = true;
-                claims.entry(root).or_default().append(&mut found);
-            }
-        }
-        out.extend(
-            claims
-                .into_iter()
-                .map(|(signing_root, claims)| Output::Check {
-                    duty: self.duty,
-                    signing_root,
-                    claims,
-                }),
-        );
-    }
-
-    /// A worker's verdict on claimed partial signatures.
-    pub fn on_checked(
-        &mut self,
-        now: Timestamp,
-        good: &[Claim],
-        bad: &[Claim],
-        facts: &Facts<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        self.mark(good, Standing::Good);
-        self.mark(bad, Standing::Bad);
-        self.report_bad(bad.iter().map(|claim| claim.share.peer()).collect(), out);
-        let touched: BTreeSet<PublicKeyBytes> = good
-            .iter()
-            .chain(bad)
-            .map(|claim| claim.validator)
+            .filter(|(validator, _)| open(validator))
+            .flat_map(|(validator, data)| kinds::objects(*validator, data, &self.knowledge, chain))
             .collect();
-        let proof = facts.cluster.faulty() + 1;
-        for validator in &touched {
-            let Some(state) = self.validators.get_mut(validator) else {
-                continue;
-            };
-            state.checking = false;
-            let Some(partial) = state.book.proven(proof).filter(|_| state.agreed.is_none()) else {
-                continue;
-            };
-            match attestation::adopt(
-                self.duty,
-                validator,
-                &partial.data,
-                &self.definitions,
-                facts.chain,
-            ) {
-                Ok((template, root)) => {
-                    state.agreed = Some(Agreed { template, root });
-                    self.stages.agreed.get_or_insert(now);
-                }
-                Err(fault) => self.fault = Some(fault),
-            }
+        for (item, object) in objects {
+            self.aim(item, object);
         }
+    }
+
+    /// Our share and the group sign this, unless something else was settled before.
+    fn aim(&mut self, item: Item, object: Object) {
+        let state = self.items.entry(item).or_default();
+        if state.target.is_none() {
+            state.expected = true;
+            state.mine = Some(object.clone());
+            state.target = Some(object);
+        }
+    }
+
+    /// Time has passed.
+    pub fn wake(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        if let Some(agreement) = &mut self.agreement {
+            let decision = agreement.wake(now, facts, &mut self.knowledge, out);
+            self.decide(now, decision);
+        }
+        if self.fetch.retry_at.is_some_and(|at| at <= now) {
+            self.fetch.retry_at = None;
+            self.ask(now, facts, out);
+        }
+        if self.prove_at.is_some_and(|at| at <= now) {
+            self.prove(facts, out);
+        }
+        self.retry_submissions(now, out);
         self.advance(now, facts, out);
-    }
-
-    fn mark(&mut self, claims: &[Claim], standing: Standing) {
-        for claim in claims {
-            if let Some(state) = self.validators.get_mut(&claim.validator) {
-                state
-                    .book
-                    .mark(claim.share, Some(claim.signature), standing);
-            }
+        if self.begun && !self.late_told && !self.ended && self.late_at <= now {
+            self.late_told = true;
+            out.extend(self.outcome(facts, None).map(Output::Late));
         }
-    }
-
-    fn report_bad(&self, peers: BTreeSet<usize>, out: &mut Vec<Output>) {
-        out.extend(peers.into_iter().map(|peer| Output::Rejected {
-            from: PeerIndex::new(peer),
-            duty: self.duty,
-            reason: Rejected::BadSignature,
-        }));
-    }
-
-    /// The database's answer: what is recorded may be signed, what is refused ends here (S2).
-    pub fn on_recorded(
-        &mut self,
-        now: Timestamp,
-        results: Vec<(PublicKeyBytes, Result<(), Refusal>)>,
-        facts: &Facts<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        self.stages.recorded.get_or_insert(now);
-        let mut items = Vec::new();
-        for (validator, result) in results {
-            let Some(state) = self.validators.get_mut(&validator) else {
-                continue;
-            };
-            let Some(agreed) = state
-                .agreed
-                .as_ref()
-                .filter(|_| state.own == Own::Recording)
-            else {
-                continue;
-            };
-            #[cfg(feature = "faults")]
-            let result = if facts.faults.ignore_database {
-                Ok(())
-            } else {
-                result
-            };
-            match result {
-                Ok(()) if facts.paused => state.own = Own::Idle,
-                Ok(()) => {
-                    state.own = Own::Signing;
-                    items.push((validator, agreed.root));
-                }
-                Err(refusal) => state.own = Own::Refused(refusal),
-            }
-        }
-        if !items.is_empty() && facts.signer == Signer::Builtin {
-            out.push(Output::Sign {
-                duty: self.duty,
-                items,
-            });
-        }
-        self.advance(now, facts, out);
-    }
-
-    /// Our share's signatures. They leave at once, and only once (S8).
-    pub fn on_signed(
-        &mut self,
-        now: Timestamp,
-        signatures: Vec<(PublicKeyBytes, SignatureBytes)>,
-        facts: &Facts<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let share = facts.cluster.share();
-        let mut items = BTreeMap::new();
-        for (validator, signature) in signatures {
-            let Some(state) = self.validators.get_mut(&validator) else {
-                continue;
-            };
-            let Some(agreed) = state.agreed.as_ref().filter(|_| state.own == Own::Signing) else {
-                continue;
-            };
-            if facts.paused {
-                state.own = Own::Idle;
-                continue;
-            }
-            let partial = Partial {
-                data: agreed.template.clone().with_signature(signature),
-                signing_root: agreed.root,
-            };
-            // Another root under our own share can only be a replay of a twin's signature; ours goes out all the same.
-            let _ = state.book.insert(share, partial.clone(), Standing::Claimed);
-            state.own = Own::Sent;
-            items.insert(validator, partial);
-        }
-        if !items.is_empty() {
-            self.stages.signed.get_or_insert(now);
-            out.push(Output::SendPartials(PartialSet {
-                duty: self.duty,
-                share,
-                items,
-            }));
-        }
-        self.advance(now, facts, out);
-    }
-
-    /// What the workers made of claimed partial signatures.
-    pub fn on_combined(
-        &mut self,
-        now: Timestamp,
-        results: Vec<(PublicKeyBytes, Combined)>,
-        facts: &Facts<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let mut items = Vec::new();
-        let mut culprits = BTreeSet::new();
-        for (validator, result) in results {
-            let Some(state) = self
-                .validators
-                .get_mut(&validator)
-                .filter(|state| state.group == Group::Combining)
-            else {
-                continue;
-            };
-            match (result, &state.agreed) {
-                (Combined::Signature(signature), Some(agreed)) => {
-                    let data = agreed
-                        .template
-                        .clone()
-                        .with_signature(signature.into_inner());
-                    state.aggregated = Some(now);
-                    state.group = Group::Submitting(data.clone());
-                    items.push((validator, data));
-                }
-                (Combined::Signature(_), None) => state.group = Group::Collecting,
-                (Combined::Short { bad, good }, _) => {
-                    bad.iter()
-                        .for_each(|&share| state.book.mark(share, None, Standing::Bad));
-                    good.iter()
-                        .for_each(|&share| state.book.mark(share, None, Standing::Good));
-                    culprits.extend(bad.iter().map(|share| share.peer()));
-                    state.group = Group::Collecting;
-                }
-            }
-        }
-        self.report_bad(culprits, out);
-        if !items.is_empty() {
-            out.push(Output::Submit {
-                duty: self.duty,
-                items,
-            });
-        }
-        self.advance(now, facts, out);
-    }
-
-    /// The beacon nodes' answer.
-    pub fn on_submitted(
-        &mut self,
-        now: Timestamp,
-        accepted: Vec<PublicKeyBytes>,
-        refused: Vec<(PublicKeyBytes, FetchError)>,
-        facts: &Facts<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        for validator in accepted {
-            if let Some(state) = self.validators.get_mut(&validator)
-                && matches!(state.group, Group::Submitting(_))
-            {
-                state.submitted = Some(now);
-                state.group = Group::Submitted;
-            }
-        }
-        for (validator, error) in refused {
-            let Some(state) = self.validators.get_mut(&validator) else {
-                continue;
-            };
-            let Group::Submitting(data) = &state.group else {
-                continue;
-            };
-            state.group = match error.temporary {
-                true => {
-                    Group::Retrying(data.clone(), now + retry_delay(state.attempts), error.text)
-                }
-                false => Group::NotAccepted(error.text),
-            };
-            state.attempts += 1;
-        }
-        self.advance(now, facts, out);
     }
 
     /// Signing was paused or resumed.
@@ -624,266 +669,43 @@ impl Life {
         self.advance(now, facts, out);
     }
 
-    /// Time has passed.
-    pub fn wake(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
-        let decision = self.agreement.wake(now, facts, &self.definitions, out);
-        self.decide(now, decision, facts, out);
-        if self.fetch.retry_at.is_some_and(|at| at <= now) {
-            self.ask(now, out);
-        }
-        if self.prove_at.is_some_and(|at| at <= now) {
-            self.prove(facts, out);
-        }
-        self.retry_submissions(now, out);
-        if self.begun && !self.late_told && !self.ended && self.late_at <= now {
-            self.late_told = true;
-            out.extend(self.outcome(facts).map(Output::Late));
-        }
-    }
-
-    fn retry_submissions(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let mut items = Vec::new();
-        for (validator, state) in &mut self.validators {
-            if let Group::Retrying(data, at, _) = &state.group
-                && *at <= now
-            {
-                items.push((*validator, data.clone()));
-                state.group = Group::Submitting(data.clone());
-            }
-        }
-        if !items.is_empty() {
-            out.push(Output::Submit {
-                duty: self.duty,
-                items,
-            });
-        }
-    }
-
-    /// The deadline has passed: whatever is not submitted is missed.
-    pub fn expire(&mut self, facts: &Facts<'_>, out: &mut Vec<Output>) {
+    /// The deadline has passed: whatever is not submitted is missed. `missing` is what another duty failed to bring.
+    pub fn expire(
+        &mut self,
+        facts: &Facts<'_>,
+        missing: Option<(Ingredient, Vec<PeerIndex>)>,
+        out: &mut Vec<Output>,
+    ) {
         if !self.ended {
             self.ended = true;
-            out.extend(self.outcome(facts).map(Output::Ended));
+            out.extend(self.outcome(facts, missing).map(Output::Ended));
         }
+        self.clients.dismiss(out);
     }
 
-    /// What follows for every validator from the state as it is now.
+    /// What follows for every item from the state as it is now.
     fn advance(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
-        if self.ended {
-            return;
+        self.agree(facts, out);
+        self.own(now, facts, out);
+        if !self.ended {
+            self.combine(now, facts, out);
+            self.end_if_complete(facts, out);
         }
-        self.record(facts, out);
-        self.combine(now, facts, out);
-        let refused =
-            self.fault.is_some() && self.validators.values().all(|state| state.agreed.is_none());
-        // A validator that the decided value leaves out has nothing more to wait for.
-        let settled = |state: &Validator| {
-            state.ended() || (self.decision.is_some() && state.agreed.is_none())
-        };
-        let complete =
-            self.expected().next().is_some() && self.expected().all(|(_, state)| settled(state));
-        if refused || complete {
-            self.ended = true;
-            out.extend(self.outcome(facts).map(Output::Ended));
-            self.validators
-                .values_mut()
-                .for_each(|state| state.book.clear());
-        }
+        self.answer(out);
     }
 
-    /// Agreed and not paused: to the slashing database, all validators in one request (S2).
-    fn record(&mut self, facts: &Facts<'_>, out: &mut Vec<Output>) {
-        if facts.paused {
-            return;
-        }
-        let mut items = Vec::new();
-        for (validator, state) in &mut self.validators {
-            if let (Some(agreed), Own::Idle) = (&state.agreed, &state.own)
-                && let Some(vote) = attestation::vote(&agreed.template, agreed.root)
-            {
-                items.push(RecordItem {
-                    validator: *validator,
-                    vote,
-                });
-                state.own = Own::Recording;
-            }
-        }
-        if !items.is_empty() {
-            out.push(Output::Record {
-                duty: self.duty,
-                items,
-            });
-        }
+    /// What the group has signed here so far.
+    pub fn results(&self) -> impl Iterator<Item = (Item, &SignedData)> + '_ {
+        self.items
+            .iter()
+            .filter_map(|(item, state)| Some((*item, state.signed.as_ref()?)))
     }
 
-    /// Recorded and signed by a threshold of shares: to the workers, all validators of one root in one request.
-    fn combine(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
-        let threshold = facts.cluster.threshold;
-        let mut batches: BTreeMap<Root, Vec<Combination>> = BTreeMap::new();
-        for (validator, state) in &mut self.validators {
-            let Some(agreed) = &state.agreed else {
-                continue;
-            };
-            if state.group != Group::Collecting
-                || state.book.shares(agreed.root).count() < threshold
-            {
-                continue;
-            }
-            state.quorum.get_or_insert(now);
-            if state.permitted() {
-                state.group = Group::Combining;
-                let partials = state.book.usable(agreed.root);
-                batches.entry(agreed.root).or_default().push(Combination {
-                    validator: *validator,
-                    partials,
-                });
-            }
-        }
-        out.extend(
-            batches
-                .into_iter()
-                .map(|(signing_root, items)| Output::Combine {
-                    duty: self.duty,
-                    signing_root,
-                    items,
-                }),
-        );
-    }
-
-    /// Validators that have this duty: by our beacon node, or by what was agreed.
-    fn expected(&self) -> impl Iterator<Item = (&PublicKeyBytes, &Validator)> {
-        self.validators.iter().filter(|(validator, state)| {
-            self.definitions.contains_key(validator) || state.agreed.is_some()
+    /// What was agreed to be attested.
+    pub fn attested(&self) -> impl Iterator<Item = (PublicKeyBytes, AttestationData)> + '_ {
+        self.items.iter().filter_map(|(item, state)| {
+            let target = state.target.as_ref()?.data.attester()?;
+            Some((item.validator, *target.data()))
         })
-    }
-
-    /// How the duty stands; `None` when no validator of ours is known to have it.
-    fn outcome(&self, facts: &Facts<'_>) -> Option<Outcome> {
-        let validators: BTreeMap<_, _> = self
-            .expected()
-            .map(|(validator, state)| {
-                let outcome = ValidatorOutcome {
-                    quorum: state.quorum,
-                    aggregated: state.aggregated,
-                    submitted: state.submitted,
-                    fate: self.fate(state, facts),
-                };
-                (*validator, outcome)
-            })
-            .collect();
-        if validators.is_empty() {
-            return None;
-        }
-        let (round, leader) = self.decision.unzip();
-        Some(Outcome {
-            duty: self.duty,
-            due: self.due,
-            round,
-            leader,
-            stages: self.stages,
-            validators,
-        })
-    }
-
-    fn fate(&self, state: &Validator, facts: &Facts<'_>) -> Fate {
-        let missed = |step, reason, peers| Fate::Missed {
-            step,
-            reason,
-            peers,
-        };
-        let Some(agreed) = &state.agreed else {
-            let (step, reason, peers) = self.why_not_agreed(facts);
-            return missed(step, reason, peers);
-        };
-        match (&state.own, &state.group) {
-            (_, Group::Submitted) => Fate::Submitted,
-            (_, Group::NotAccepted(text) | Group::Retrying(_, _, text)) => {
-                missed(Step::Submit, Reason::NotAccepted(text.clone()), vec![])
-            }
-            (_, Group::Submitting(_)) => missed(Step::Submit, Reason::NoAnswer, vec![]),
-            (Own::Refused(refusal), _) => {
-                missed(Step::Record, Reason::Slashing(refusal.clone()), vec![])
-            }
-            (Own::Idle, _) => missed(Step::Record, Reason::Paused, vec![]),
-            (Own::Recording, _) => missed(Step::Record, Reason::DatabaseSilent, vec![]),
-            (Own::Signing | Own::Sent, _) => self.why_not_combined(state, agreed, facts),
-        }
-    }
-
-    fn why_not_combined(&self, state: &Validator, agreed: &Agreed, facts: &Facts<'_>) -> Fate {
-        let shares: BTreeSet<usize> = state
-            .book
-            .shares(agreed.root)
-            .map(|share| share.peer())
-            .collect();
-        let bad: Vec<PeerIndex> = state
-            .book
-            .bad()
-            .map(|share| PeerIndex::new(share.peer()))
-            .collect();
-        let absent = || {
-            (0..facts.cluster.nodes)
-                .filter(|peer| !shares.contains(peer))
-                .map(PeerIndex::new)
-                .collect()
-        };
-        let (step, reason, peers) = match state.own {
-            Own::Signing if !shares.contains(&facts.cluster.me.get()) => {
-                (Step::Sign, Reason::Unsigned, vec![])
-            }
-            _ if !bad.is_empty() => (Step::Aggregate, Reason::BadPartials { bad: bad.len() }, bad),
-            _ => {
-                let reason = Reason::TooFewPartials {
-                    have: shares.len(),
-                    needed: facts.cluster.threshold,
-                };
-                (Step::Exchange, reason, absent())
-            }
-        };
-        Fate::Missed {
-            step,
-            reason,
-            peers,
-        }
-    }
-
-    fn why_not_agreed(&self, facts: &Facts<'_>) -> (Step, Reason, Vec<PeerIndex>) {
-        if let Some(fault) = &self.fault {
-            let leader = self
-                .decision
-                .map(|(_, leader)| leader)
-                .into_iter()
-                .collect();
-            return (Step::Agree, Reason::Refused(fault.clone()), leader);
-        }
-        if self.decision.is_some() {
-            return (Step::Agree, Reason::NotInValue, vec![]);
-        }
-        let heard = self.agreement.heard();
-        let needed = qbft::quorum(facts.cluster.nodes);
-        if heard.len() < needed {
-            let absent = (0..facts.cluster.nodes)
-                .filter(|peer| !heard.contains(peer) && *peer != facts.cluster.me.get())
-                .map(PeerIndex::new)
-                .collect();
-            return (
-                Step::Agree,
-                Reason::NoQuorum {
-                    heard: heard.len(),
-                    needed,
-                },
-                absent,
-            );
-        }
-        match &self.fetch.error {
-            Some(text) => (Step::Fetch, Reason::NoData(text.clone()), vec![]),
-            None => (
-                Step::Agree,
-                Reason::NoDecision {
-                    rounds: self.agreement.round(),
-                },
-                vec![],
-            ),
-        }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_types::{Duty, PeerIndex, PublicKeyBytes, Timestamp};
+use flotilla_types::{Duty, ExecutionAddress, Fork, PeerIndex, PublicKeyBytes, Timestamp};
 
-use crate::io::Stages;
+use crate::io::{Item, Stages};
 use crate::slashing::Refusal;
 
 /// The end of a duty (or, in [`Output::Late`](crate::Output::Late), where it stands).
@@ -20,27 +20,37 @@ pub struct Outcome {
     pub leader: Option<PeerIndex>,
     /// When the stages that all validators share were reached.
     pub stages: Stages,
-    /// Each validator's own end, by group public key.
-    pub validators: BTreeMap<PublicKeyBytes, ValidatorOutcome>,
+    /// Each item's own end.
+    pub items: BTreeMap<Item, ItemOutcome>,
 }
 
 /// One validator's part in a duty.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ValidatorOutcome {
+pub struct ItemOutcome {
     /// When the threshold-th partial signature over the agreed root was here.
     pub quorum: Option<Timestamp>,
     /// When the group signature was made and checked.
     pub aggregated: Option<Timestamp>,
-    /// When a beacon node accepted it.
+    /// When a beacon node accepted it; never for kinds that only the cluster needs.
     pub submitted: Option<Timestamp>,
     /// Submitted or missed.
     pub fate: Fate,
 }
 
+impl ItemOutcome {
+    /// When it was done: accepted, or made if only the cluster needs it; `None` if it was missed.
+    pub fn done(&self) -> Option<Timestamp> {
+        match self.fate {
+            Fate::Submitted => self.submitted.or(self.aggregated),
+            Fate::Missed { .. } => None,
+        }
+    }
+}
+
 /// Submitted, or missed with step, reason and the peers it hung on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
-    /// A beacon node accepted the group-signed object.
+    /// A beacon node accepted the group-signed object; or it was made, if only the cluster needs it.
     Submitted,
     /// It did not come to that.
     Missed {
@@ -104,6 +114,9 @@ pub enum Reason {
     /// The beacon node gave no data.
     #[error("the beacon node gave no data: {0}")]
     NoData(String),
+    /// The duty waits for the result of another one of its slot, which did not come.
+    #[error("no {0}")]
+    Missing(Ingredient),
     /// No quorum of peers took part in the agreement.
     #[error("no agreement: heard from {heard} of {needed} peers needed")]
     NoQuorum {
@@ -133,6 +146,9 @@ pub enum Reason {
     /// No signature of our own share.
     #[error("our share did not sign")]
     Unsigned,
+    /// The validator client has not handed in a signature of our share.
+    #[error("the validator client did not sign")]
+    ClientSilent,
     /// Signing is paused (S11).
     #[error("signing is paused")]
     Paused,
@@ -158,11 +174,56 @@ pub enum Reason {
     NoAnswer,
 }
 
+/// What a duty needs of other duties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ingredient {
+    /// A proposal needs the group's reveal of randomness.
+    Randao,
+    /// An aggregation or a contribution needs the group's selection proof.
+    Selection,
+    /// An aggregation needs to know what was attested.
+    Attestation,
+    /// A contribution needs the group's sync committee message.
+    SyncMessage,
+}
+
+impl Ingredient {
+    /// Every ingredient.
+    pub const ALL: [Ingredient; 4] = [
+        Ingredient::Randao,
+        Ingredient::Selection,
+        Ingredient::Attestation,
+        Ingredient::SyncMessage,
+    ];
+
+    /// A short label for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Ingredient::Randao => "no_randao",
+            Ingredient::Selection => "no_selection",
+            Ingredient::Attestation => "no_attestation",
+            Ingredient::SyncMessage => "no_sync_message",
+        }
+    }
+}
+
+impl std::fmt::Display for Ingredient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Ingredient::Randao => "group signature of the randao reveal",
+            Ingredient::Selection => "group signature of the selection proof",
+            Ingredient::Attestation => "agreed attestation to aggregate",
+            Ingredient::SyncMessage => "group signature of the sync committee message",
+        })
+    }
+}
+
 impl Reason {
     /// A short label for metrics: few values, no numbers.
     pub fn label(&self) -> &'static str {
         match self {
             Reason::NoData(_) => "no_data",
+            Reason::Missing(ingredient) => ingredient.label(),
             Reason::NoQuorum { .. } => "no_quorum",
             Reason::NoDecision { .. } => "no_decision",
             Reason::NotInValue => "not_in_value",
@@ -170,6 +231,7 @@ impl Reason {
             Reason::Slashing(_) => "slashing_refused",
             Reason::DatabaseSilent => "database_silent",
             Reason::Unsigned => "unsigned",
+            Reason::ClientSilent => "client_silent",
             Reason::Paused => "paused",
             Reason::TooFewPartials { .. } => "too_few_partials",
             Reason::BadPartials { .. } => "bad_partials",
@@ -221,6 +283,40 @@ pub enum ValueFault {
         /// The target epoch.
         target_epoch: u64,
     },
+    /// A proposal's value has more than one block.
+    #[error("it has {0} blocks")]
+    SeveralBlocks(usize),
+    /// The block is of another fork than its slot.
+    #[error("the block is of {found}, its slot of {expected}")]
+    WrongFork {
+        /// The slot's fork.
+        expected: Fork,
+        /// The block's.
+        found: Fork,
+    },
+    /// The block names another proposer.
+    #[error("the block names proposer {0}, which is not this validator")]
+    WrongProposer(u64),
+    /// The group's reveal of randomness is not known here yet.
+    #[error("the group's randao reveal is not known here")]
+    RandaoUnknown,
+    /// The block carries another reveal of randomness than the group's.
+    #[error("the block carries another randao reveal than the group's")]
+    WrongRandao,
+    /// A local block pays its fees to somebody else.
+    #[error("the block pays its fees to {found}, the configured recipient is {expected}")]
+    WrongFeeRecipient {
+        /// Who should be paid.
+        expected: ExecutionAddress,
+        /// Who would be.
+        found: ExecutionAddress,
+    },
+    /// The aggregate or contribution is of something else than the cluster signed.
+    #[error("the entry of validator {0} is not of what the cluster signed")]
+    NotAttested(PublicKeyBytes),
+    /// The value conflicts with the chain that our own beacon nodes follow.
+    #[error("it does not fit the chain of our own beacon nodes")]
+    OtherChain,
     /// The entry's position in its committee is not the one our beacon node gave.
     #[error("the committee position of validator {0} differs from our beacon node's")]
     WrongPosition(PublicKeyBytes),

@@ -6,10 +6,61 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flotilla_types::{AttesterDuty, Chain, Epoch, PublicKeyBytes, Root, Slot, Timestamp};
+use flotilla_types::{
+    AttesterDuty, Chain, Duty, DutyKind, Epoch, ProposerDuty, PublicKeyBytes, Root, Slot,
+    SyncCommitteeDuty, Timestamp, ValidatorIndex,
+};
 
-/// The attester duties of one slot, by group public key.
-pub type Definitions = BTreeMap<PublicKeyBytes, AttesterDuty>;
+use crate::io::{Assignments, Roster};
+
+/// One validator's assignment, from which its duties follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// To a committee.
+    Attester(AttesterDuty),
+    /// To a slot.
+    Proposer(ProposerDuty),
+    /// To a sync committee.
+    Sync(SyncCommitteeDuty),
+}
+
+impl Definition {
+    /// The assignment to a committee, if this is one.
+    pub const fn attester(&self) -> Option<&AttesterDuty> {
+        match self {
+            Self::Attester(duty) => Some(duty),
+            _ => None,
+        }
+    }
+
+    /// The assignment to a slot, if this is one.
+    pub const fn proposer(&self) -> Option<&ProposerDuty> {
+        match self {
+            Self::Proposer(duty) => Some(duty),
+            _ => None,
+        }
+    }
+
+    /// The assignment to a sync committee, if this is one.
+    pub const fn sync(&self) -> Option<&SyncCommitteeDuty> {
+        match self {
+            Self::Sync(duty) => Some(duty),
+            _ => None,
+        }
+    }
+
+    /// The validator's index on the chain.
+    pub const fn index(&self) -> ValidatorIndex {
+        match self {
+            Self::Attester(duty) => duty.validator_index,
+            Self::Proposer(duty) => duty.validator_index,
+            Self::Sync(duty) => duty.validator_index,
+        }
+    }
+}
+
+/// The assignments behind one duty, by group public key.
+pub type Definitions = BTreeMap<PublicKeyBytes, Definition>;
 
 /// First pause before asking again after a failure; grows by 1.6 each time (spec 30 §1.7).
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -23,13 +74,63 @@ pub(crate) fn retry_delay(attempt: u32) -> Duration {
         .min(LAST_RETRY)
 }
 
-#[derive(Debug, Default)]
-struct EpochDuties {
-    dependent_root: Root,
-    slots: BTreeMap<Slot, Definitions>,
+/// Which list a kind of duty follows from; `None` for kinds that nothing schedules.
+const fn roster_of(kind: DutyKind) -> Option<Roster> {
+    match kind {
+        DutyKind::Attester | DutyKind::PrepareAggregator | DutyKind::Aggregator => {
+            Some(Roster::Attesters)
+        }
+        DutyKind::Proposer | DutyKind::Randao => Some(Roster::Proposers),
+        DutyKind::SyncMessage | DutyKind::PrepareSyncContribution | DutyKind::SyncContribution => {
+            Some(Roster::SyncCommittee)
+        }
+        DutyKind::Signature
+        | DutyKind::Exit
+        | DutyKind::BuilderProposer
+        | DutyKind::BuilderRegistration
+        | DutyKind::InfoSync => None,
+    }
 }
 
-/// Asking the beacon node for one epoch.
+/// One list of one epoch. A sync committee sits in every slot.
+#[derive(Debug, Default)]
+struct Known {
+    dependent_root: Root,
+    slots: BTreeMap<Slot, Definitions>,
+    every_slot: Definitions,
+}
+
+impl Known {
+    fn new(chain: &Chain, epoch: Epoch, dependent_root: Root, assignments: Assignments) -> Self {
+        let mut known = Self {
+            dependent_root,
+            ..Self::default()
+        };
+        let mut at = |slot, validator, definition| {
+            if chain.epoch_of(slot) == epoch {
+                let slot: &mut Definitions = known.slots.entry(slot).or_default();
+                slot.insert(validator, definition);
+            }
+        };
+        match assignments {
+            Assignments::Attesters(list) => list
+                .into_iter()
+                .for_each(|duty| at(duty.slot, duty.pubkey, Definition::Attester(duty))),
+            Assignments::Proposers(list) => list
+                .into_iter()
+                .for_each(|duty| at(duty.slot, duty.pubkey, Definition::Proposer(duty))),
+            Assignments::SyncCommittee(list) => {
+                known.every_slot = list
+                    .into_iter()
+                    .map(|duty| (duty.pubkey, Definition::Sync(duty)))
+                    .collect();
+            }
+        }
+        known
+    }
+}
+
+/// Asking the beacon node for one list.
 #[derive(Debug, Default)]
 struct Request {
     in_flight: bool,
@@ -40,94 +141,95 @@ struct Request {
 /// Known duties of the previous, the current and the next epoch.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    epochs: BTreeMap<Epoch, EpochDuties>,
-    requests: BTreeMap<Epoch, Request>,
+    known: BTreeMap<(Epoch, Roster), Known>,
+    requests: BTreeMap<(Epoch, Roster), Request>,
 }
 
 impl Schedule {
-    /// The validators with an attester duty in `slot`, if its epoch is known.
-    pub fn attesters(&self, slot: Slot, chain: &Chain) -> Option<&Definitions> {
-        self.epochs.get(&chain.epoch_of(slot))?.slots.get(&slot)
+    /// The assignments behind a duty, if its epoch is known and any of our validators has it.
+    pub fn definitions(&self, duty: Duty, chain: &Chain) -> Option<&Definitions> {
+        let roster = roster_of(duty.kind)?;
+        // What a sync committee signs in a slot goes into the next slot's block, so that block's committee signs it.
+        let slot = match roster {
+            Roster::SyncCommittee => Slot(duty.slot.0.saturating_add(1)),
+            Roster::Attesters | Roster::Proposers => duty.slot,
+        };
+        let known = self.known.get(&(chain.epoch_of(slot), roster))?;
+        let definitions = match roster {
+            Roster::SyncCommittee => Some(&known.every_slot),
+            Roster::Attesters | Roster::Proposers => known.slots.get(&slot),
+        };
+        definitions.filter(|definitions| !definitions.is_empty())
     }
 
-    /// Takes the duties of an epoch. Duties for slots outside it are ignored.
+    /// Takes a list of an epoch's duties. Duties for slots outside it are ignored.
     pub fn learn(
         &mut self,
         chain: &Chain,
         epoch: Epoch,
         dependent_root: Root,
-        attesters: Vec<AttesterDuty>,
+        assignments: Assignments,
     ) {
-        self.requests.remove(&epoch);
-        let mut slots: BTreeMap<Slot, Definitions> = BTreeMap::new();
-        for duty in attesters
-            .into_iter()
-            .filter(|duty| chain.epoch_of(duty.slot) == epoch)
-        {
-            slots
-                .entry(duty.slot)
-                .or_default()
-                .insert(duty.pubkey, duty);
-        }
-        self.epochs.insert(
-            epoch,
-            EpochDuties {
-                dependent_root,
-                slots,
-            },
-        );
+        let key = (epoch, assignments.roster());
+        self.requests.remove(&key);
+        let known = Known::new(chain, epoch, dependent_root, assignments);
+        self.known.insert(key, known);
     }
 
-    /// The beacon node did not give the duties of an epoch; they are asked for again after a pause.
-    pub fn failed(&mut self, epoch: Epoch, now: Timestamp) {
-        let request = self.requests.entry(epoch).or_default();
+    /// The beacon node did not give a list; it is asked for again after a pause.
+    pub fn failed(&mut self, epoch: Epoch, roster: Roster, now: Timestamp) {
+        let request = self.requests.entry((epoch, roster)).or_default();
         request.in_flight = false;
         request.not_before = now + retry_delay(request.failures);
         request.failures += 1;
     }
 
-    /// The head moved: duties of `epoch` that depend on another root are asked for anew; the old ones stay until then.
-    pub fn head(&mut self, epoch: Epoch, dependent_root: Root) {
+    /// The head moved: lists that depend on another root are asked for anew; the old ones stay until then.
+    ///
+    /// Nodes disagree on what proposer duties depend on since Fulu, where they are fixed an epoch earlier: either root is
+    /// taken for the current epoch's. Those of the next epoch are judged once it has begun.
+    pub fn head(&mut self, epoch: Epoch, previous: Root, current: Root) {
+        let next = Epoch(epoch.0.saturating_add(1));
+        self.expect((epoch, Roster::Attesters), &[previous]);
+        self.expect((next, Roster::Attesters), &[current]);
+        self.expect((epoch, Roster::Proposers), &[previous, current]);
+    }
+
+    fn expect(&mut self, key: (Epoch, Roster), roots: &[Root]) {
         let stale = self
-            .epochs
-            .get(&epoch)
-            .is_some_and(|known| known.dependent_root != dependent_root);
-        if stale && !self.requests.contains_key(&epoch) {
-            self.requests.insert(epoch, Request::default());
+            .known
+            .get(&key)
+            .is_some_and(|known| !roots.contains(&known.dependent_root));
+        if stale {
+            self.requests.entry(key).or_default();
         }
     }
 
-    /// The epochs to ask for at `now`; forgets what is past. Each is named once until its answer is there.
-    pub fn requests(&mut self, chain: &Chain, now: Timestamp) -> Vec<Epoch> {
-        let current = chain
-            .slot_at(now)
-            .map_or(Epoch(0), |slot| chain.epoch_of(slot));
+    /// The lists to ask for at `now`; forgets what is past. Each is named once until its answer is there.
+    pub fn requests(&mut self, chain: &Chain, now: Timestamp) -> Vec<(Epoch, Roster)> {
+        let current = chain.epoch_at(now);
         let oldest = Epoch(current.0.saturating_sub(1));
-        self.epochs.retain(|&epoch, _| epoch >= oldest);
-        self.requests.retain(|&epoch, _| epoch >= current);
-        for epoch in [Some(current), self.wants_next(chain, now, current)]
-            .into_iter()
-            .flatten()
-        {
-            if !self.epochs.contains_key(&epoch) {
-                self.requests.entry(epoch).or_default();
+        self.known.retain(|&(epoch, _), _| epoch >= oldest);
+        self.requests.retain(|&(epoch, _), _| epoch >= current);
+        let next = (now >= Self::half_way(chain, current)).then_some(Epoch(current.0 + 1));
+        for epoch in [Some(current), next].into_iter().flatten() {
+            for roster in Roster::ALL {
+                if !self.known.contains_key(&(epoch, roster)) {
+                    self.requests.entry((epoch, roster)).or_default();
+                }
             }
         }
         let mut due = Vec::new();
-        for (&epoch, request) in &mut self.requests {
+        for (&key, request) in &mut self.requests {
             if !request.in_flight && request.not_before <= now {
                 request.in_flight = true;
-                due.push(epoch);
+                due.push(key);
             }
         }
         due
     }
 
     /// The next epoch is asked for in the second half of the current one.
-    fn wants_next(&self, chain: &Chain, now: Timestamp, current: Epoch) -> Option<Epoch> {
-        (now >= Self::half_way(chain, current)).then_some(Epoch(current.0 + 1))
-    }
-
     fn half_way(chain: &Chain, epoch: Epoch) -> Timestamp {
         let half = Slot(chain.first_slot(epoch).0 + chain.spec.slots_per_epoch / 2);
         chain.slot_start(half)
@@ -135,9 +237,7 @@ impl Schedule {
 
     /// When [`requests`](Self::requests) will next have something to name.
     pub fn deadline(&self, chain: &Chain, now: Timestamp) -> Timestamp {
-        let current = chain
-            .slot_at(now)
-            .map_or(Epoch(0), |slot| chain.epoch_of(slot));
+        let current = chain.epoch_at(now);
         let half_way = Self::half_way(chain, current);
         let next_epoch = Epoch(current.0 + 1);
         let rollover = match now < half_way {
@@ -150,5 +250,87 @@ impl Schedule {
             .filter(|request| !request.in_flight)
             .map(|request| request.not_before);
         retries.fold(rollover, Timestamp::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_types::{ChainSpec, ForkVersion};
+
+    use super::*;
+
+    const VALIDATOR: PublicKeyBytes = PublicKeyBytes([9; 48]);
+
+    fn chain() -> Chain {
+        Chain {
+            spec: ChainSpec::mainnet_like(Duration::from_secs(12), 8, ForkVersion([1, 0, 0, 0])),
+            genesis_time: Timestamp::from_secs(1),
+            genesis_validators_root: Root([1; 32]),
+        }
+    }
+
+    fn proposer(slot: u64) -> Assignments {
+        Assignments::Proposers(vec![ProposerDuty {
+            pubkey: VALIDATOR,
+            validator_index: ValidatorIndex(5),
+            slot: Slot(slot),
+        }])
+    }
+
+    fn sync() -> Assignments {
+        Assignments::SyncCommittee(vec![SyncCommitteeDuty {
+            pubkey: VALIDATOR,
+            validator_index: ValidatorIndex(5),
+            positions: vec![3],
+        }])
+    }
+
+    #[test]
+    fn a_list_is_asked_for_again_only_when_its_root_changes() {
+        let chain = chain();
+        let now = chain.slot_start(Slot(0));
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.requests(&chain, now).len(), 3);
+        assert!(schedule.requests(&chain, now).is_empty());
+        schedule.learn(&chain, Epoch(0), Root([1; 32]), proposer(3));
+        schedule.head(Epoch(0), Root([2; 32]), Root([1; 32]));
+        assert!(schedule.requests(&chain, now).is_empty());
+        schedule.head(Epoch(0), Root([2; 32]), Root([3; 32]));
+        assert_eq!(
+            schedule.requests(&chain, now),
+            [(Epoch(0), Roster::Proposers)]
+        );
+        let duty = Duty::new(Slot(3), DutyKind::Proposer);
+        assert!(schedule.definitions(duty, &chain).is_some());
+    }
+
+    #[test]
+    fn the_committee_of_the_next_slot_signs() {
+        let chain = chain();
+        let mut schedule = Schedule::default();
+        schedule.learn(&chain, Epoch(1), Root::default(), sync());
+        let has = |slot| {
+            let duty = Duty::new(Slot(slot), DutyKind::SyncMessage);
+            schedule.definitions(duty, &chain).is_some()
+        };
+        assert!(!has(6));
+        assert!(has(7) && has(14));
+        assert!(!has(15));
+    }
+
+    #[test]
+    fn a_failed_list_is_asked_for_again_after_a_pause() {
+        let chain = chain();
+        let now = chain.slot_start(Slot(0));
+        let mut schedule = Schedule::default();
+        schedule.requests(&chain, now);
+        schedule.failed(Epoch(0), Roster::Attesters, now);
+        assert!(schedule.requests(&chain, now).is_empty());
+        let later = schedule.deadline(&chain, now);
+        assert_eq!(later, now + FIRST_RETRY);
+        assert_eq!(
+            schedule.requests(&chain, later),
+            [(Epoch(0), Roster::Attesters)]
+        );
     }
 }

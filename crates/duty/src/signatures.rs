@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use flotilla_crypto::ShareIndex;
-use flotilla_types::{PublicKeyBytes, Root, SignatureBytes};
+use flotilla_types::{Root, SignatureBytes, SignedData};
 
-use crate::io::{Claim, Partial};
+use crate::io::{Claim, Item, Partial};
 
 /// How far a signature is to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,12 @@ impl SignatureBook {
             .map(|(share, _)| share)
     }
 
+    /// The shares that signed the root with the most of them.
+    pub fn largest(&self) -> impl Iterator<Item = ShareIndex> + '_ {
+        let root = self.roots().max_by_key(|&root| self.shares(root).count());
+        root.into_iter().flat_map(|root| self.shares(root))
+    }
+
     /// Shares whose signature does not verify.
     pub fn bad(&self) -> impl Iterator<Item = ShareIndex> + '_ {
         self.entries
@@ -97,7 +103,7 @@ impl SignatureBook {
     }
 
     /// A root over which at least `count` shares may have signed, and the claims that must be checked to prove it (S8).
-    pub fn contender(&self, validator: PublicKeyBytes, count: usize) -> Option<(Root, Vec<Claim>)> {
+    pub fn contender(&self, item: Item, count: usize) -> Option<(Root, Vec<Claim>)> {
         let root = self
             .roots()
             .find(|&root| self.shares(root).count() >= count)?;
@@ -105,7 +111,7 @@ impl SignatureBook {
             .over(root)
             .filter(|(_, entry)| entry.standing == Standing::Claimed)
             .map(|(share, entry)| Claim {
-                validator,
+                item,
                 share,
                 signature: *entry.partial.data.signature(),
             })
@@ -121,6 +127,27 @@ impl SignatureBook {
         };
         let root = self.roots().find(|&root| good(root).count() >= count)?;
         good(root).next().map(|(_, entry)| &entry.partial)
+    }
+
+    /// The object that shares signed under this root: the first that names the validator most exactly (spec 30 §5.4).
+    pub fn sample(&self, root: Root) -> Option<&SignedData> {
+        let mut objects = self.over(root).map(|(_, entry)| &entry.partial.data);
+        let first = objects.next()?;
+        let whole = |data: &&SignedData| {
+            data.attester()
+                .is_none_or(|signed| signed.validator_index.is_some())
+        };
+        Some(
+            std::iter::once(first)
+                .chain(objects)
+                .find(whole)
+                .unwrap_or(first),
+        )
+    }
+
+    /// What our own or another share has signed.
+    pub fn of(&self, share: ShareIndex) -> Option<&Partial> {
+        self.entries.get(&share).map(|entry| &entry.partial)
     }
 
     /// Forgets everything, once the duty has ended.
@@ -151,7 +178,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use flotilla_types::{
         AttestationData, AttesterDuty, AttesterValue, Checkpoint, CommitteeIndex, Epoch, Fork,
-        SignedAttestation, SignedData, Slot, ValidatorIndex,
+        PublicKeyBytes, SignedAttestation, SignedData, Slot, ValidatorIndex,
     };
 
     use super::*;
@@ -221,7 +248,7 @@ mod tests {
                 .unwrap();
         }
         assert!(book.proven(2).is_none());
-        let (root, claims) = book.contender(VALIDATOR, 2).unwrap();
+        let (root, claims) = book.contender(Item::whole(VALIDATOR), 2).unwrap();
         assert_eq!((root, claims.len()), (Root([1; 32]), 2));
         for claim in &claims {
             book.mark(claim.share, Some(claim.signature), Standing::Good);

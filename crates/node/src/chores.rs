@@ -1,7 +1,6 @@
 //! What happens beside duties: once a slot, once a minute, and when the beacon node's head moves.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use flotilla_cluster::Lock;
 use flotilla_duty::Input;
 use flotilla_p2p::{Path, Protocol};
 use flotilla_qbft::quorum;
-use flotilla_types::{Chain, Epoch, PeerIndex, Slot};
+use flotilla_types::{Chain, PeerIndex, Slot};
 use flotilla_wire::peer_info::{self, Expected, PeerInfo, SUPPORTED};
 use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
@@ -187,7 +186,7 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
         operators: parts.codec.nodes(),
         threshold: parts.threshold,
         validators: parts.validators.len(),
-        active_validators: parts.active.load(Ordering::Relaxed),
+        active_validators: parts.rosters.members.active(),
         signer: cluster.signer.into(),
         paused: crate::folder::is_paused(&parts.data_folder),
         slashing: SlashingStatus {
@@ -228,19 +227,18 @@ pub(crate) async fn follow_head(
         let epoch = chain.epoch_of(slot);
         for cluster in &clusters {
             cluster.parts.telemetry.beacon_head(&endpoint, slot, delay);
-            for (epoch, dependent_root) in [
-                (epoch, previous_duty_dependent_root),
-                (Epoch(epoch.0 + 1), current_duty_dependent_root),
-            ] {
-                // The shell is stopping.
-                let _ = cluster
-                    .inbox
-                    .send(Input::Head {
-                        epoch,
-                        dependent_root,
-                    })
-                    .await;
-            }
+            cluster.parts.rosters.head(
+                epoch,
+                previous_duty_dependent_root,
+                current_duty_dependent_root,
+            );
+            let head = Input::Head {
+                epoch,
+                previous: previous_duty_dependent_root,
+                current: current_duty_dependent_root,
+            };
+            // An error means that the shell is stopping.
+            let _ = cluster.inbox.send(head).await;
         }
     }
 }

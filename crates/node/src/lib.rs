@@ -18,10 +18,13 @@
 //! | [`telemetry`], [`monitoring`] | logs and metrics drawn from outcomes, and the HTTP server that shows them |
 
 mod chores;
+mod clients;
 pub mod clock;
 pub mod config;
 mod duties;
+pub mod exits;
 pub mod folder;
+pub mod graffiti;
 pub mod lock;
 pub mod monitoring;
 pub mod preparations;
@@ -31,6 +34,7 @@ mod shell;
 pub mod signer;
 pub mod slashing;
 pub mod telemetry;
+mod validator_api;
 pub mod votes;
 pub mod workers;
 

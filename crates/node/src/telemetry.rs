@@ -15,7 +15,9 @@ pub(crate) mod stages;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use flotilla_beacon::server::Served;
 use flotilla_duty::Outcome;
+use flotilla_duty::guard::Verdict;
 use flotilla_duty::io::Rejected;
 use flotilla_types::{Duty, DutyKind, Epoch, PeerIndex, Slot, Timestamp};
 use prometheus_client::encoding::text;
@@ -226,7 +228,7 @@ impl ClusterTelemetry {
     pub fn ended(&self, outcome: &Outcome) {
         report::count(&self.metrics, &self.shared, &self.names, outcome);
         report::log_ended(&self.names, outcome);
-        self.book().ended(outcome.duty, outcome.validators.len());
+        self.book().ended(outcome.duty, outcome.items.len());
     }
 
     /// A duty has not been completed within its slot.
@@ -237,11 +239,42 @@ impl ClusterTelemetry {
     }
 
     /// The beacon node assigned `count` duties of a kind to validators of this cluster.
-    pub fn scheduled(&self, kind: DutyKind, count: u64) {
+    pub fn scheduled(&self, kind: DutyKind, count: usize) {
         self.metrics
             .scheduled
             .get_or_create(&self.labels([("duty", kind.name())]))
-            .inc_by(count);
+            .inc_by(count as u64);
+    }
+
+    /// The own beacon nodes were asked about the chain of a value that was not theirs.
+    pub fn examined(&self, duty: Duty, verdict: Verdict) {
+        let verdict = match verdict {
+            Verdict::Fits => "fits",
+            Verdict::Conflicts => "conflicts",
+            Verdict::Unknown => "unknown",
+            Verdict::Silent => "silent",
+        };
+        let labels = self.labels([("duty", duty.kind.name()), ("verdict", verdict)]);
+        self.metrics.examined.get_or_create(&labels).inc();
+    }
+
+    /// A validator client's request was answered.
+    pub fn client_request(&self, request: &Served<'_>) {
+        let endpoint = request.endpoint;
+        let labels = self.labels([
+            ("endpoint", endpoint),
+            ("content_type", request.content_type.unwrap_or_default()),
+        ]);
+        self.metrics.client_requests.get_or_create(&labels).inc();
+        self.metrics
+            .client_latency
+            .get_or_create(&self.labels([("endpoint", endpoint)]))
+            .observe(request.latency.as_secs_f64());
+        if !request.status.is_success() {
+            let status = request.status.as_u16().to_string();
+            let labels = self.labels([("endpoint", endpoint), ("status_code", &status)]);
+            self.metrics.client_errors.get_or_create(&labels).inc();
+        }
     }
 
     /// A slot has begun. Participation in duties that are long over is settled here.

@@ -18,7 +18,13 @@ use super::books::Part;
 use super::{Arrival, Proposer, World};
 
 /// The kinds of duty that a run is judged by: the others are served and checked, but not missed.
-pub const JUDGED: &[DutyKind] = &[DutyKind::Attester];
+pub const JUDGED: &[DutyKind] = &[
+    DutyKind::Proposer,
+    DutyKind::Attester,
+    DutyKind::Aggregator,
+    DutyKind::SyncMessage,
+    DutyKind::SyncContribution,
+];
 
 /// Slots whose aggregators are remembered.
 const SLOTS_REMEMBERED: usize = 256;

@@ -56,6 +56,8 @@ pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet
     let mut listeners = Vec::new();
     for (index, node) in nodes.iter_mut().enumerate() {
         node.start().map_err(StartError::io("starting a node"))?;
+        node.start_client(index, options.vc_command.as_deref())
+            .map_err(StartError::io("starting a validator client"))?;
         listeners.push(super::outcomes::listen(
             index,
             node.outcomes_url(),
@@ -187,6 +189,7 @@ async fn connect(
             .collect(),
         monitoring: monitoring[index],
         validator_api: validator_api[index],
+        signer: options.signer_of(index),
         fork_version: cluster.fork_version,
         genesis,
     };

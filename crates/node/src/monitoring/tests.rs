@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use flotilla_duty::Outcome;
-use flotilla_duty::io::Stages;
-use flotilla_duty::outcome::{Fate, Reason, Step, ValidatorOutcome};
+use flotilla_duty::io::{Item, Stages};
+use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
 use flotilla_types::{Duty, PeerIndex, PublicKeyBytes, Slot, Timestamp};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -20,13 +20,13 @@ fn outcome() -> Outcome {
         reason: Reason::TooFewPartials { have: 2, needed: 3 },
         peers: vec![PeerIndex::new(2), PeerIndex::new(3)],
     };
-    let missed = ValidatorOutcome {
+    let missed = ItemOutcome {
         quorum: None,
         aggregated: None,
         submitted: None,
         fate,
     };
-    let submitted = ValidatorOutcome {
+    let submitted = ItemOutcome {
         quorum: at(1_004_100),
         aggregated: at(1_004_110),
         submitted: at(1_004_120),
@@ -43,9 +43,9 @@ fn outcome() -> Outcome {
             recorded: at(1_004_055),
             signed: None,
         },
-        validators: BTreeMap::from([
-            (PublicKeyBytes([1; 48]), submitted),
-            (PublicKeyBytes([2; 48]), missed),
+        items: BTreeMap::from([
+            (Item::whole(PublicKeyBytes([1; 48])), submitted),
+            (Item::whole(PublicKeyBytes([2; 48])), missed),
         ]),
     }
 }

@@ -193,6 +193,10 @@ metrics! {
     missed: Counters counter("flotilla_duty_missed", "Missed duties of single validators, by step and reason");
     duty_late: Counters counter("flotilla_duty_late", "Duties not complete when the next slot began");
     round_changes: Counters counter("flotilla_round_changes", "Rounds of agreement after the first");
+    client_requests: Counters counter("core_validatorapi_request", "Requests of validator clients");
+    client_errors: Counters counter("core_validatorapi_request_error", "Requests of validator clients that were not answered well");
+    client_latency: Histograms histogram("core_validatorapi_request_latency_seconds", "Duration of validator clients' requests", DEFAULT);
+    examined: Counters counter("flotilla_chain_guard", "Values that build on another chain than our beacon nodes gave, by what these know of it");
     rejected: Counters counter("flotilla_rejected_messages", "Messages of peers that were dropped, by reason");
     dropped: Counters counter("flotilla_dropped_messages", "Messages dropped because a queue was full");
     slashing_sync: Histograms histogram("flotilla_slashing_sync_seconds", "Duration of a transaction of the slashing database, sync included", SYNC);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_duty::Outcome;
-use flotilla_duty::outcome::{Fate, Reason, Step};
+use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
 use flotilla_types::{PeerIndex, Timestamp};
 
 use super::labels::{Labels, Shared};
@@ -15,11 +15,7 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
     let duty = outcome.duty.kind.name();
     let labels = Labels::new(shared, [("duty", duty)]);
     metrics.expected.get_or_create(&labels).inc();
-    let submitted = outcome
-        .validators
-        .values()
-        .filter_map(|validator| validator.submitted)
-        .max();
+    let submitted = outcome.items.values().filter_map(ItemOutcome::done).max();
     // As in the field, a duty counts as done when its last step was reached for some validator; `flotilla_*` counts each.
     match submitted {
         Some(submitted) => {
@@ -33,8 +29,13 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
         None => {
             metrics.failed.get_or_create(&labels).inc();
             if let Some(Miss { reason, .. }) = misses(outcome).next() {
-                let labels =
-                    Labels::new(shared, [("duty", duty), ("reason", reasons::code(reason))]);
+                let labels = Labels::new(
+                    shared,
+                    [
+                        ("duty", duty),
+                        ("reason", reasons::code(outcome.duty.kind, reason)),
+                    ],
+                );
                 metrics.failed_reasons.get_or_create(&labels).inc();
             }
         }
@@ -54,7 +55,7 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
     }
     let missed = misses(outcome).count();
     for (fate, count) in [
-        ("submitted", outcome.validators.len() - missed),
+        ("submitted", outcome.items.len() - missed),
         ("missed", missed),
     ] {
         let labels = Labels::new(shared, [("duty", duty), ("fate", fate)]);
@@ -117,10 +118,10 @@ fn count_stages(metrics: &Metrics, shared: &Shared, outcome: &Outcome) {
         }
     };
     stages::shared(outcome).into_iter().for_each(observe);
-    for validator in outcome.validators.values() {
+    for validator in outcome.items.values() {
         stages::own(validator).into_iter().for_each(observe);
     }
-    let validators = || outcome.validators.values();
+    let validators = || outcome.items.values();
     let quorum = validators().filter_map(|validator| validator.quorum).max();
     let aggregated = validators()
         .filter_map(|validator| validator.aggregated)
@@ -147,7 +148,7 @@ struct Miss<'a> {
 
 fn misses(outcome: &Outcome) -> impl Iterator<Item = Miss<'_>> {
     outcome
-        .validators
+        .items
         .values()
         .filter_map(|validator| match &validator.fate {
             Fate::Submitted => None,
@@ -182,14 +183,17 @@ fn grouped(names: &ClusterNames, outcome: &Outcome) -> BTreeMap<(Step, String, S
     groups
 }
 
+/// What is needed by the cluster only is not submitted.
+fn done_word(outcome: &Outcome) -> &'static str {
+    let submitted = outcome.items.values().any(|item| item.submitted.is_some());
+    if submitted { "submitted" } else { "combined" }
+}
+
 /// One line for what was submitted, one per reason for what was missed.
 pub fn log_ended(names: &ClusterNames, outcome: &Outcome) {
     let (cluster, duty) = (names.hash.as_str(), outcome.duty.kind.name());
     let slot = outcome.duty.slot.0;
-    let submitted = outcome
-        .validators
-        .values()
-        .filter_map(|validator| validator.submitted);
+    let submitted = outcome.items.values().filter_map(ItemOutcome::done);
     if let Some(last) = submitted.clone().max() {
         let after_due_ms = last.saturating_since(outcome.due).as_millis() as u64;
         let validators = submitted.count();
@@ -200,7 +204,8 @@ pub fn log_ended(names: &ClusterNames, outcome: &Outcome) {
             validators,
             round = outcome.round,
             after_due_ms,
-            "submitted"
+            "{}",
+            done_word(outcome)
         );
     }
     for ((step, reason, peers), validators) in grouped(names, outcome) {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_duty::io::Stages;
-use flotilla_duty::outcome::{Fate, Reason, Step, ValidatorOutcome};
+use flotilla_duty::io::{Item, Stages};
+use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
 use flotilla_types::PublicKeyBytes;
 
 use super::*;
@@ -40,7 +40,7 @@ fn at(millis: u64) -> Option<Timestamp> {
 
 /// Due at 1000 s; one validator submitted half a second later, one short of partial signatures.
 fn outcome() -> Outcome {
-    let submitted = ValidatorOutcome {
+    let submitted = ItemOutcome {
         quorum: at(1_000_300),
         aggregated: at(1_000_310),
         submitted: at(1_000_500),
@@ -51,7 +51,7 @@ fn outcome() -> Outcome {
         reason: Reason::TooFewPartials { have: 1, needed: 2 },
         peers: vec![PeerIndex::new(1), PeerIndex::new(2)],
     };
-    let missed = ValidatorOutcome {
+    let missed = ItemOutcome {
         quorum: None,
         aggregated: None,
         submitted: None,
@@ -67,9 +67,9 @@ fn outcome() -> Outcome {
             agreed: at(1_000_200),
             ..Stages::default()
         },
-        validators: BTreeMap::from([
-            (PublicKeyBytes([1; 48]), submitted),
-            (PublicKeyBytes([2; 48]), missed),
+        items: BTreeMap::from([
+            (Item::whole(PublicKeyBytes([1; 48])), submitted),
+            (Item::whole(PublicKeyBytes([2; 48])), missed),
         ]),
     }
 }
@@ -145,7 +145,7 @@ fn missed_duty_is_counted_under_the_code_of_the_field() {
     let telemetry = Telemetry::new();
     let mut outcome = outcome();
     outcome
-        .validators
+        .items
         .retain(|_, validator| validator.submitted.is_none());
     cluster(&telemetry, "abcdef0").ended(&outcome);
     let text = telemetry.encode();

@@ -1,42 +1,24 @@
 //! What is particular to attestations: the check of a proposed value (S1), the signed object, the slashable vote (S2).
 
 use flotilla_types::{
-    AttestationData, AttesterValue, Chain, Duty, Fork, PublicKeyBytes, Root, SignatureBytes,
-    SignedAttestation, SignedData,
+    AttestationData, AttesterValue, Chain, Duty, Fork, PublicKeyBytes, Root, SignedAttestation,
+    SignedData,
 };
 
-use crate::engine::Cluster;
+use super::{Object, UNSIGNED};
 use crate::io::UnsignedSet;
+use crate::knowledge::Knowledge;
 use crate::outcome::ValueFault;
-use crate::schedule::Definitions;
+use crate::schedule::{Definition, Definitions};
 use crate::slashing::{Attestation, Vote};
 
-/// S1: whether a value is one this node would sign, whoever proposed it.
-pub(crate) fn check_value(
-    duty: Duty,
-    set: &UnsignedSet,
-    cluster: &Cluster,
-    chain: &Chain,
-) -> Result<(), ValueFault> {
-    if set.is_empty() {
-        return Err(ValueFault::Empty);
-    }
-    set.iter().try_for_each(|(validator, data)| {
-        let value = data.attester().ok_or(ValueFault::WrongKind(*validator))?;
-        check_entry(duty, validator, value, cluster, chain)
-    })
-}
-
-fn check_entry(
+/// S1, for one validator's entry.
+pub(crate) fn check(
     duty: Duty,
     validator: &PublicKeyBytes,
     value: &AttesterValue,
-    cluster: &Cluster,
     chain: &Chain,
 ) -> Result<(), ValueFault> {
-    if !cluster.validators.contains(validator) {
-        return Err(ValueFault::UnknownValidator(*validator));
-    }
     if value.duty.pubkey != *validator {
         return Err(ValueFault::WrongValidator(*validator));
     }
@@ -46,7 +28,7 @@ fn check_entry(
             found: value.duty.slot.0,
         });
     }
-    if template(value, chain).is_none() {
+    if object(value, chain).is_none() {
         return Err(ValueFault::ImpossiblePosition(*validator));
     }
     check_data(duty, &value.data, Some(value.duty.committee_index.0), chain)
@@ -66,15 +48,6 @@ fn check_data(
         });
     }
     let epoch = chain.epoch_of(duty.slot);
-    // S11: what a fork that we do not know makes of this vote is not known either.
-    if let Some(from) = chain
-        .spec
-        .forks
-        .unknown_after()
-        .filter(|&from| epoch >= from)
-    {
-        return Err(ValueFault::UnknownFork(from.0));
-    }
     let index = data.index.0;
     // EIP-7549: from Electra on the committee is named outside the signed data.
     let legal = match chain.fork_at(epoch) >= Fork::Electra {
@@ -110,103 +83,70 @@ pub(crate) fn check_positions(
 ) -> Result<(), ValueFault> {
     set.iter().try_for_each(|(validator, data)| {
         let value = data.attester().ok_or(ValueFault::WrongKind(*validator))?;
-        match definitions
-            .get(validator)
-            .is_none_or(|known| *known == value.duty)
-        {
+        let known = definitions.get(validator).and_then(Definition::attester);
+        match known.is_none_or(|known| *known == value.duty) {
             true => Ok(()),
             false => Err(ValueFault::WrongPosition(*validator)),
         }
     })
 }
 
-/// Stands where a signature will be.
-const UNSIGNED: SignatureBytes = SignatureBytes([0; 96]);
-
-/// The object to sign for one validator, with an all-zero signature, and its signing root.
-///
-/// `None` when the committee numbers are impossible, which [`check_value`] has ruled out.
-pub(crate) fn template(value: &AttesterValue, chain: &Chain) -> Option<(SignedData, Root)> {
+/// The object to sign for one validator; `None` when the committee numbers are impossible, which [`check`] rules out.
+pub(crate) fn object(value: &AttesterValue, chain: &Chain) -> Option<SignedData> {
     let fork = chain.fork_at(chain.epoch_of(value.data.slot));
-    let data = SignedData::Attester(SignedAttestation::from_value(value, fork, UNSIGNED).ok()?);
-    let root = data.signing_root(chain);
-    Some((data, root))
+    let signed = SignedAttestation::from_value(value, fork, UNSIGNED).ok()?;
+    Some(SignedData::Attester(signed))
 }
 
-/// What the slashing database must know about an object before it is signed; `None` for what is no attestation.
-pub(crate) fn vote(data: &SignedData, signing_root: Root) -> Option<Vote> {
-    let data = data.attester()?.data();
-    Some(Vote::Attestation(Attestation {
+/// What the slashing database must know about an attestation before it is signed.
+pub(crate) fn vote(signed: &SignedAttestation, signing_root: Root) -> Vote {
+    let data = signed.data();
+    Vote::Attestation(Attestation {
         source: data.source.epoch,
         target: data.target.epoch,
         signing_root,
-    }))
+    })
 }
 
 /// The object to sign once partial signatures have proven what was decided (S8), checked like any value (S1).
 ///
 /// The committee position lies outside the signed data, so our own beacon node's is taken where it is known.
 pub(crate) fn adopt(
-    duty: Duty,
     validator: &PublicKeyBytes,
-    proven: &SignedData,
-    definitions: &Definitions,
+    proven: &SignedAttestation,
+    knowledge: &Knowledge,
     chain: &Chain,
-) -> Result<(SignedData, Root), ValueFault> {
-    let attestation = proven.attester().ok_or(ValueFault::WrongKind(*validator))?;
-    let data = *attestation.data();
-    check_data(
-        duty,
-        &data,
-        definitions
-            .get(validator)
-            .map(|known| known.committee_index.0),
-        chain,
-    )?;
-    match definitions.get(validator) {
-        Some(&duty) => template(&AttesterValue { data, duty }, chain)
-            .ok_or(ValueFault::ImpossiblePosition(*validator)),
-        None => {
-            let data = proven.clone().with_signature(UNSIGNED);
-            let root = data.signing_root(chain);
-            Ok((data, root))
-        }
-    }
+) -> Result<Object, ValueFault> {
+    let data = *proven.data();
+    let known = knowledge
+        .definitions
+        .get(validator)
+        .and_then(Definition::attester);
+    let committee = known.map(|known| known.committee_index.0);
+    check_data(knowledge.duty, &data, committee, chain)?;
+    let object = match known {
+        Some(&duty) => object(&AttesterValue { data, duty }, chain)
+            .ok_or(ValueFault::ImpossiblePosition(*validator))?,
+        None => SignedData::Attester(proven.clone()),
+    };
+    Ok(Object::new(object, chain))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use flotilla_types::{
-        AttesterDuty, ChainSpec, Checkpoint, CommitteeIndex, Epoch, ForkVersion, PeerIndex, Slot,
-        Timestamp, UnsignedData, ValidatorIndex,
+        AttesterDuty, ChainSpec, Checkpoint, CommitteeIndex, Epoch, Slot, UnsignedData,
+        ValidatorIndex,
     };
 
+    use super::super::check_value;
+    use super::super::testing::{VALIDATOR, World, chain};
     use super::*;
 
-    const VALIDATOR: PublicKeyBytes = PublicKeyBytes([9; 48]);
     const DUTY: Duty = Duty::attester(Slot(40));
-
-    fn chain() -> Chain {
-        let spec = ChainSpec::mainnet_like(Duration::from_secs(12), 8, ForkVersion([1, 0, 0, 0]));
-        Chain {
-            spec,
-            genesis_time: Timestamp::from_secs(1),
-            genesis_validators_root: Root([1; 32]),
-        }
-    }
-
-    fn cluster() -> Cluster {
-        Cluster {
-            me: PeerIndex::new(0),
-            nodes: 4,
-            threshold: 3,
-            validators: [VALIDATOR].into(),
-        }
-    }
 
     fn value() -> AttesterValue {
         let checkpoint = |epoch| Checkpoint {
@@ -236,7 +176,12 @@ mod tests {
         let mut value = value();
         change(&mut value);
         let set = UnsignedSet::from([(VALIDATOR, UnsignedData::Attester(value))]);
-        check_value(DUTY, &set, &cluster(), &chain())
+        verdict(&set)
+    }
+
+    fn verdict(set: &UnsignedSet) -> Result<(), ValueFault> {
+        let world = World::new(DUTY);
+        check_value(set, &world.knowledge, &world.facts())
     }
 
     #[test]
@@ -292,12 +237,9 @@ mod tests {
             Err(ValueFault::WrongValidator(VALIDATOR))
         );
         let set = UnsignedSet::from([(stranger, UnsignedData::Attester(value()))]);
-        let found = check_value(DUTY, &set, &cluster(), &chain());
+        let found = verdict(&set);
         assert_eq!(found, Err(ValueFault::UnknownValidator(stranger)));
-        assert_eq!(
-            check_value(DUTY, &UnsignedSet::new(), &cluster(), &chain()),
-            Err(ValueFault::Empty)
-        );
+        assert_eq!(verdict(&UnsignedSet::new()), Err(ValueFault::Empty));
     }
 
     #[test]
@@ -311,8 +253,8 @@ mod tests {
         let mut other = value();
         other.duty.validator_committee_index = 4;
         let set = UnsignedSet::from([(VALIDATOR, UnsignedData::Attester(other))]);
-        assert_eq!(check_value(DUTY, &set, &cluster(), &chain()), Ok(()));
-        let known = Definitions::from([(VALIDATOR, value().duty)]);
+        assert_eq!(verdict(&set), Ok(()));
+        let known = Definitions::from([(VALIDATOR, Definition::Attester(value().duty))]);
         assert_eq!(
             check_positions(&set, &known),
             Err(ValueFault::WrongPosition(VALIDATOR))
@@ -326,6 +268,7 @@ mod tests {
         config.insert("GLOAS_FORK_VERSION".into(), "0x80000000".into());
         for (epoch, refused) in [(5, true), (6, false)] {
             config.insert("GLOAS_FORK_EPOCH".into(), epoch.to_string());
+            let mut world = World::new(DUTY);
             let chain = Chain {
                 spec: ChainSpec::from_config(&config).unwrap(),
                 ..chain()
@@ -336,7 +279,11 @@ mod tests {
             } else {
                 Ok(())
             };
-            assert_eq!(check_value(DUTY, &set, &cluster(), &chain), expected);
+            world.chain = chain;
+            assert_eq!(
+                check_value(&set, &world.knowledge, &world.facts()),
+                expected
+            );
         }
     }
 }
