@@ -332,6 +332,9 @@ async fn foreign_media_types_are_refused() {
     assert_eq!(bench.send(pool, "text/plain", b"[]".to_vec()).await.0, 415);
     let duties = "/eth/v1/validator/duties/attester/1";
     assert_eq!(bench.post_ssz(duties, vec![0; 8]).await, 415);
+    let subscriptions = "/eth/v1/validator/beacon_committee_subscriptions";
+    assert_eq!(bench.post_ssz(subscriptions, vec![0; 8]).await, 415);
+    assert_eq!(bench.post(subscriptions, json!([])).await.0, 200);
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Endpoint;
 use super::error::ApiError;
+use super::media;
 
 /// `GET /eth/v1/node/version`.
 pub(crate) async fn version() -> Json<Value> {
@@ -48,8 +49,10 @@ pub(crate) async fn identity(State(endpoint): State<Endpoint>) -> Json<Value> {
     }}))
 }
 
-/// Requests that matter to real networks only (subscriptions): any JSON list will do.
-pub(crate) async fn accepted(body: Bytes) -> Result<StatusCode, ApiError> {
+/// Requests that matter to real networks only (subscriptions): any JSON list will do. SSZ is refused, and clients that try
+/// it first send JSON then.
+pub(crate) async fn accepted(headers: HeaderMap, body: Bytes) -> Result<StatusCode, ApiError> {
+    media::only_json(&headers)?;
     serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&body)
         .map(|_| StatusCode::OK)
         .map_err(|error| ApiError::bad_request(format!("the body is not a JSON list: {error}")))
