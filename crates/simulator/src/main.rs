@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(long)]
     real: bool,
     /// Build a mistake into our own nodes, which the run must find: quorum-too-low, justification-unchecked, null-accepted,
-    /// database-ignored or votes-forgotten.
+    /// database-ignored, votes-forgotten, guard-off or randao-early.
     #[arg(long, value_parser = fault)]
     fault: Option<Fault>,
 }
