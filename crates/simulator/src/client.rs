@@ -101,6 +101,10 @@ struct Remembered {
     members: Vec<SyncCommitteeDuty>,
     proposers: Vec<ProposerDuty>,
     selected: BTreeMap<(DutyKind, Item), SignatureBytes>,
+    /// Errands whose time has come before everything that they need: done as that comes.
+    open: Vec<Errand>,
+    /// Aggregates and contributions asked for.
+    asked: Vec<Question>,
 }
 
 /// One node's validator client.
@@ -174,8 +178,10 @@ impl Client {
                 let head = *known.head.get_or_insert(assigned.head);
                 self.sign_head(slot, head, hand)
             }
-            Errand::Aggregate => self.ask_aggregates(slot),
-            Errand::Contribute => self.ask_contributions(slot),
+            Errand::Aggregate | Errand::Contribute => {
+                known.open.push(errand);
+                self.go_on(slot)
+            }
         }
     }
 
@@ -186,7 +192,9 @@ impl Client {
         };
         match (question, reply) {
             (Question::Attestation { slot, committee }, Reply::Attestation(data)) => {
-                self.attest(slot, committee, data, hand)
+                let mut calls = self.attest(slot, committee, data, hand);
+                calls.extend(self.go_on(slot));
+                calls
             }
             (Question::Block { slot }, Reply::Block(proposal)) => self.sign_block(slot, proposal, hand),
             (Question::Aggregate { slot, committee, .. }, Reply::Aggregate(value)) => {
@@ -200,7 +208,7 @@ impl Client {
             ) => self.sign_contribution(slot, subcommittee, &contribution, hand),
             (Question::Combined { duty, items }, Reply::Combined(signed)) => {
                 self.learn(duty, items, &signed, hand.chain);
-                vec![]
+                self.go_on(duty.slot)
             }
             _ => vec![],
         }
@@ -365,6 +373,29 @@ impl Client {
         self.hand_in(Duty::new(slot, DutyKind::SyncMessage), objects, hand)
     }
 
+    /// Asks for what the clock has asked for and is now known to be wanted, once.
+    fn go_on(&mut self, slot: Slot) -> Vec<Call> {
+        let open = self.slots.get(&slot).map(|known| known.open.clone());
+        let questions = open.unwrap_or_default().into_iter();
+        let questions: Vec<Question> = questions
+            .flat_map(|errand| match errand {
+                Errand::Aggregate => self.aggregates(slot),
+                _ => self.contributions(slot),
+            })
+            .collect();
+        let Some(known) = self.slots.get_mut(&slot) else {
+            return vec![];
+        };
+        let mut calls = vec![];
+        for question in questions {
+            if !known.asked.contains(&question) {
+                known.asked.push(question.clone());
+                calls.push(Call::Ask(question));
+            }
+        }
+        calls
+    }
+
     fn selected(&self, slot: Slot, kind: DutyKind) -> Vec<(Item, SignatureBytes)> {
         let known = self.slots.get(&slot).into_iter();
         let all = known.flat_map(|known| &known.selected);
@@ -373,7 +404,7 @@ impl Client {
             .collect()
     }
 
-    fn ask_aggregates(&self, slot: Slot) -> Vec<Call> {
+    fn aggregates(&self, slot: Slot) -> Vec<Question> {
         let Some(data) = self.slots.get(&slot).and_then(|known| known.attested) else {
             return vec![];
         };
@@ -386,29 +417,25 @@ impl Client {
         };
         let committees: BTreeSet<_> =
             selected.into_iter().filter_map(committee).collect();
-        let ask = |committee| {
-            Call::Ask(Question::Aggregate {
-                slot,
-                data_root: data.tree_hash_root(),
-                committee,
-            })
+        let ask = |committee| Question::Aggregate {
+            slot,
+            data_root: data.tree_hash_root(),
+            committee,
         };
         committees.into_iter().map(ask).collect()
     }
 
-    fn ask_contributions(&self, slot: Slot) -> Vec<Call> {
+    fn contributions(&self, slot: Slot) -> Vec<Question> {
         let Some(head) = self.slots.get(&slot).and_then(|known| known.head) else {
             return vec![];
         };
         let selected = self.selected(slot, DutyKind::PrepareSyncContribution);
         let seats: BTreeSet<u64> =
             selected.into_iter().map(|(item, _)| item.part).collect();
-        let ask = |subcommittee| {
-            Call::Ask(Question::Contribution {
-                slot,
-                subcommittee,
-                block_root: head,
-            })
+        let ask = |subcommittee| Question::Contribution {
+            slot,
+            subcommittee,
+            block_root: head,
         };
         seats.into_iter().map(ask).collect()
     }

@@ -189,6 +189,7 @@ impl World {
             .map(|_| IdentityKey::generate(dice.generator()))
             .collect();
         let peers: Vec<_> = keys.iter().map(IdentityKey::public).collect();
+        let codec = Arc::new(Codec::new(peers, HANDLED_KINDS, chain.spec.sizes));
         let everybody: BTreeSet<PublicKeyBytes> = validators.iter().copied().collect();
         let machines = keys
             .into_iter()
@@ -202,7 +203,7 @@ impl World {
                 incarnation: 0,
                 disk: Disk::default(),
                 key,
-                codec: Codec::new(peers.clone(), HANDLED_KINDS, chain.spec.sizes),
+                codec: Arc::clone(&codec),
                 cluster: Cluster {
                     me: PeerIndex::new(node),
                     nodes: scenario.nodes,
@@ -540,14 +541,6 @@ impl World {
         (0..self.scenario.nodes)
             .filter(|&peer| peer != node)
             .collect()
-    }
-
-    fn measure(&self) -> Measure<'_> {
-        Measure {
-            chain: &self.chain,
-            scheme: &self.scheme,
-            indexes: &self.indexes,
-        }
     }
 }
 
