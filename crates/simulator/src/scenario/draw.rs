@@ -77,11 +77,18 @@ impl Scenario {
         scenario.troubled_slots = 20;
         scenario.recovery_slots = 3;
         scenario.healed_slots = 4;
+        scenario.weather = Weather {
+            missing: 100,
+            late: 150,
+            ..Weather::default()
+        };
+        let ever = scenario.judged().end + scenario.slots_per_epoch;
         scenario.forks.push(Fork {
             node: dice.index(4),
             from: 2 + dice.below(5),
-            to: scenario.troubled_slots,
-            seen: dice.permille(800),
+            // The three others must do without it, or it comes back.
+            to: [ever, scenario.troubled_slots][dice.index(2)],
+            seen: dice.permille(700),
         });
         scenario
     }

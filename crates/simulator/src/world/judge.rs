@@ -121,13 +121,18 @@ impl World {
         }
     }
 
-    /// Whether a duty that does not live long has the time it needs: a first leader who tells the truth, and the network's
-    /// slowest deliveries within its life.
+    /// Whether a duty that does not live long has the time it needs: a leader who tells the truth and is on the others' chain,
+    /// and the network's slowest deliveries within its life.
     fn can_complete(&self, duty: Duty) -> bool {
         let nodes = self.scenario.nodes as u64;
         let leader = |round: u64| (duty.slot.0 + duty.kind.wire() as u64 + round) % nodes;
-        let honest = |round: &u64| self.scenario.lie(leader(*round) as usize).is_none();
-        let rounds_lost = (1..).position(|round| honest(&round)).unwrap_or_default() as u32;
+        let good = |round: u64| {
+            let node = leader(round) as usize;
+            let mut forks = self.scenario.forks.iter();
+            let astray = forks.any(|fork| fork.node == node && duty.slot.0 < fork.to);
+            self.honest(node) && !astray
+        };
+        let rounds_lost = (1..=nodes).position(good).unwrap_or_default() as u32;
         let extra = match duty.kind {
             DutyKind::Proposer => Duration::from_millis(500),
             _ => Duration::ZERO,
