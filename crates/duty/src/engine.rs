@@ -75,6 +75,12 @@ pub struct Faults {
     /// Sign what the slashing database has refused.
     #[cfg(feature = "faults")]
     pub ignore_database: bool,
+    /// Vote for and sign what conflicts with the chain of the own beacon nodes.
+    #[cfg(feature = "faults")]
+    pub ignore_guard: bool,
+    /// Begin to reveal randomness a whole slot ahead (against S10).
+    #[cfg(feature = "faults")]
+    pub randao_early: bool,
 }
 
 /// What the parts of the engine may look at.
@@ -578,7 +584,7 @@ impl Engine {
         for slot in current.saturating_sub(1)..=current.saturating_add(2) {
             for kind in kinds::SCHEDULED {
                 let duty = Duty::new(Slot(slot), kind);
-                let begins = kinds::begins(chain, duty);
+                let begins = self.begins(chain, duty);
                 match begins <= now {
                     true => self.begin(now, duty, out),
                     false => next = next.min(begins),
@@ -595,6 +601,14 @@ impl Engine {
                 .filter(|(duty, _)| duty.kind == DutyKind::Exit);
             exits.for_each(|(_, life)| life.resend(&facts, out));
         }
+    }
+
+    fn begins(&self, chain: &Chain, duty: Duty) -> Timestamp {
+        #[cfg(feature = "faults")]
+        if self.state.config.faults.randao_early && duty.kind == DutyKind::Randao {
+            return chain.slot_start(duty.slot) - chain.spec.slot_duration;
+        }
+        kinds::begins(chain, duty)
     }
 
     fn begin(&mut self, now: Timestamp, duty: Duty, out: &mut Vec<Output>) {

@@ -118,6 +118,10 @@ impl Knowledge {
     }
 
     fn ask(&mut self, question: Question, facts: &Facts<'_>, out: &mut Vec<Output>) -> Weighed {
+        #[cfg(feature = "faults")]
+        if facts.faults.ignore_guard {
+            return Weighed::Good;
+        }
         if facts.guard.knows(&question) {
             return Weighed::Good;
         }

@@ -149,6 +149,8 @@ enum Plan {
 pub(crate) struct Life {
     duty: Duty,
     due: Timestamp,
+    /// From when its shares' signatures may leave (S10).
+    opens: Timestamp,
     expires: Timestamp,
     late_at: Timestamp,
     begun: bool,
@@ -186,6 +188,10 @@ impl Life {
         Self {
             duty,
             due: facts.chain.due(duty),
+            opens: match duty.kind {
+                DutyKind::Randao => kinds::begins(facts.chain, duty),
+                _ => Timestamp::from_nanos(0),
+            },
             expires,
             late_at: if expires == never { never } else { next_slot },
             begun: false,
@@ -229,6 +235,7 @@ impl Life {
     /// When the life wants to be woken, its expiry included.
     pub fn deadline(&self) -> Timestamp {
         let late = (self.begun && !self.late_told && !self.ended).then_some(self.late_at);
+        let held = self.duty.kind == DutyKind::Randao && self.clients.hold_any();
         let retries = self.items.values().filter_map(|state| match state.group {
             Group::Retrying(at, _) => Some(at),
             _ => None,
@@ -238,6 +245,7 @@ impl Life {
             self.fetch.retry_at,
             self.prove_at,
             late,
+            held.then_some(self.opens),
         ]
         .into_iter()
         .flatten()
@@ -339,13 +347,22 @@ impl Life {
         self.advance(now, facts, out);
     }
 
-    /// Asks the beacon node, if that can still bring something: only the duty's own slot has data.
+    /// Until when the beacon node can bring something: only the duty's own slot has data, yet aggregates of a slot are
+    /// gathered, and included, for an epoch.
+    fn fetch_until(&self) -> Timestamp {
+        match self.duty.kind {
+            DutyKind::Aggregator => self.expires,
+            _ => self.late_at,
+        }
+    }
+
+    /// Asks the beacon node, if that can still bring something.
     fn ask(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
         let settled = self
             .agreement
             .as_ref()
             .is_some_and(|agreement| agreement.decided() || agreement.proposed());
-        let useful = self.begun && now < self.late_at && self.fault.is_none() && !settled;
+        let useful = self.begun && now < self.fetch_until() && self.fault.is_none() && !settled;
         if !useful || self.fetch.in_flight || self.knowledge.definitions.is_empty() {
             return;
         }

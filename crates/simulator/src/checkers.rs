@@ -1,114 +1,27 @@
 //! What must hold whatever happens, looked at after every event.
 
+mod guard;
+mod replies;
+mod signed;
+mod soundness;
+mod violation;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use flotilla_duty::Outcome;
-use flotilla_duty::io::PartialSet;
+use flotilla_duty::guard::{Question as GuardQuestion, Verdict};
+use flotilla_duty::io::{ClientRequest, Item, PartialSet, Question, Reply, UnsignedSet};
 use flotilla_qbft::Hash;
-use flotilla_types::{Chain, Duty, Epoch, PublicKeyBytes, Root, SignedData, Slot, Timestamp};
+use flotilla_types::{
+    Chain, Duty, DutyKind, PublicKeyBytes, Root, SignatureBytes, SignedData, Timestamp,
+};
 
-use crate::scheme::Scheme;
+use self::guard::{Guards, question_of};
+use self::replies::Replies;
+use self::signed::{Clash, Signed};
 
-/// Something that must never happen has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// Two honest nodes decided differently.
-    Disagreement(Duty),
-    /// An honest node decided on the null value.
-    NullDecided(Duty),
-    /// An honest node's share signed two roots for one duty.
-    TwoRoots(usize, Duty),
-    /// An honest node's share signed two roots for one target.
-    TwoTargets(usize, Epoch),
-    /// An honest node's share signed a vote that surrounds another of its votes.
-    Surround(usize, Epoch),
-    /// An honest node submitted something that is not the group's signature.
-    BadSubmission(usize, Duty),
-    /// The group signed two roots for one target.
-    GroupTwoTargets(Epoch),
-    /// A paused honest node asked for signatures or let some go.
-    SignedPaused(usize, Duty),
-    /// A node remembers more duties than its bound, or does not forget them.
-    Unbounded(usize, usize),
-    /// A duty ended twice on one node.
-    EndedTwice(usize, Duty),
-    /// A duty did not complete although the cluster had healed.
-    Incomplete(Slot, usize),
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Violation::Disagreement(duty) => write!(f, "two nodes decided differently on {duty}"),
-            Violation::NullDecided(duty) => write!(f, "the null value was decided for {duty}"),
-            Violation::TwoRoots(node, duty) => {
-                write!(f, "node {node}'s share signed two roots for {duty}")
-            }
-            Violation::TwoTargets(node, epoch) => write!(
-                f,
-                "node {node}'s share signed two roots with target {epoch}"
-            ),
-            Violation::Surround(node, epoch) => write!(
-                f,
-                "node {node}'s share signed a surround vote with target {epoch}"
-            ),
-            Violation::BadSubmission(node, duty) => {
-                write!(f, "node {node} submitted a wrong signature for {duty}")
-            }
-            Violation::GroupTwoTargets(epoch) => {
-                write!(f, "the group signed two roots with target {epoch}")
-            }
-            Violation::SignedPaused(node, duty) => {
-                write!(f, "node {node} signed for {duty} although it was paused")
-            }
-            Violation::Unbounded(node, duties) => {
-                write!(f, "node {node} remembers {duties} duties")
-            }
-            Violation::EndedTwice(node, duty) => write!(f, "{duty} ended twice on node {node}"),
-            Violation::Incomplete(slot, validator) => {
-                write!(
-                    f,
-                    "slot {slot}, validator {validator}: not submitted although the cluster had healed"
-                )
-            }
-        }
-    }
-}
-
-/// What one share or one group has signed.
-#[derive(Debug, Default)]
-struct Signed {
-    duties: BTreeMap<Duty, Root>,
-    targets: BTreeMap<Epoch, (Epoch, Root)>,
-}
-
-impl Signed {
-    fn note(&mut self, duty: Duty, data: &SignedData, root: Root) -> Option<Kind> {
-        if *self.duties.entry(duty).or_insert(root) != root {
-            return Some(Kind::Duty);
-        }
-        let attestation = data.attester()?;
-        let (source, target) = (
-            attestation.data().source.epoch,
-            attestation.data().target.epoch,
-        );
-        let surrounds = |(&other, &(from, _)): (&Epoch, &(Epoch, Root))| {
-            (source < from && other < target) || (from < source && target < other)
-        };
-        if self.targets.iter().any(surrounds) {
-            return Some(Kind::Surround(target));
-        }
-        (self.targets.entry(target).or_insert((source, root)).1 != root)
-            .then_some(Kind::Target(target))
-    }
-}
-
-enum Kind {
-    Duty,
-    Target(Epoch),
-    Surround(Epoch),
-}
+pub use soundness::Measure;
+pub use violation::Violation;
 
 /// All checkers of a run.
 #[derive(Debug, Default)]
@@ -117,43 +30,93 @@ pub struct Checkers {
     rounds: BTreeMap<Duty, BTreeMap<usize, u64>>,
     shares: BTreeMap<(usize, PublicKeyBytes), Signed>,
     groups: BTreeMap<PublicKeyBytes, Signed>,
-    submitted: BTreeMap<(Slot, PublicKeyBytes), Timestamp>,
+    /// What honest shares sign of duties whose object follows from the cluster's decision or the assignment.
+    common: BTreeMap<(Duty, Item), Root>,
+    made: BTreeMap<(Duty, Item), (Timestamp, SignatureBytes)>,
+    submitted: BTreeMap<(Duty, Item), Timestamp>,
     ended: BTreeSet<(usize, u64, Duty)>,
+    guards: Guards,
+    replies: Replies,
     violations: Vec<Violation>,
 }
 
 impl Checkers {
+    fn report(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
     /// An honest node decided in a round.
     pub fn decided(&mut self, node: usize, duty: Duty, round: u64, value: Hash) {
         self.rounds.entry(duty).or_default().insert(node, round);
         if value == [0; 32] {
-            self.violations.push(Violation::NullDecided(duty));
+            self.report(Violation::NullDecided(duty));
         }
         if *self.decisions.entry(duty).or_insert(value) != value {
-            self.violations.push(Violation::Disagreement(duty));
+            self.report(Violation::Disagreement(duty));
         }
     }
 
-    /// An honest node let partial signatures go.
-    pub fn released(&mut self, node: usize, set: &PartialSet) {
+    /// An honest node let partial signatures go, its own clock showing `local`.
+    pub fn released(
+        &mut self,
+        node: usize,
+        set: &PartialSet,
+        chain: &Chain,
+        local: Timestamp,
+        ask: impl Fn(&GuardQuestion) -> Verdict,
+    ) {
+        let duty = set.duty;
+        if duty.kind == DutyKind::Randao {
+            // S10: earlier, one member and the proposer before could learn it and withhold.
+            let earliest = chain.slot_start(duty.slot) - chain.spec.slot_duration / 3;
+            if local < earliest {
+                self.report(Violation::EarlyRandao(node, duty));
+            }
+        }
         for (validator, partial) in &set.items {
             let signed = self.shares.entry((node, *validator)).or_default();
-            match signed.note(set.duty, &partial.data, partial.signing_root) {
-                Some(Kind::Duty) => self.violations.push(Violation::TwoRoots(node, set.duty)),
-                Some(Kind::Target(epoch)) => {
-                    self.violations.push(Violation::TwoTargets(node, epoch))
-                }
-                Some(Kind::Surround(epoch)) => {
-                    self.violations.push(Violation::Surround(node, epoch))
-                }
+            match signed.note(duty, &partial.data, partial.signing_root) {
+                Some(Clash::Duty) => self.report(Violation::TwoRoots(node, duty)),
+                Some(Clash::Target(epoch)) => self.report(Violation::TwoTargets(node, epoch)),
+                Some(Clash::Surround(epoch)) => self.report(Violation::Surround(node, epoch)),
                 None => {}
+            }
+            let item = Item::of(*validator, &partial.data);
+            // Each node signs the head that its own beacon node follows.
+            if duty.kind != DutyKind::SyncMessage {
+                let common = self.common.entry((duty, item));
+                if *common.or_insert(partial.signing_root) != partial.signing_root {
+                    self.report(Violation::SharesDiffer(node, duty));
+                }
+            }
+            let question = question_of(&partial.data);
+            if question.is_some_and(|question| {
+                self.guards
+                    .is_against(node, duty, question, || ask(&question))
+            }) {
+                self.report(Violation::AgainstOwnChain(node, duty));
             }
         }
     }
 
     /// A paused honest node asked for signatures or let some go.
     pub fn signed_paused(&mut self, node: usize, duty: Duty) {
-        self.violations.push(Violation::SignedPaused(node, duty));
+        self.report(Violation::SignedPaused(node, duty));
+    }
+
+    /// A node's beacon node has given a value.
+    pub fn given(&mut self, node: usize, set: &UnsignedSet) {
+        self.guards.given(node, set);
+    }
+
+    /// A node's beacon node has said what it knows of the chain below a value.
+    pub fn examined(&mut self, node: usize, duty: Duty, question: GuardQuestion, verdict: Verdict) {
+        self.guards.examined(node, duty, question, verdict);
+    }
+
+    /// An honest node made a group signature.
+    pub fn made(&mut self, duty: Duty, item: Item, signature: SignatureBytes, now: Timestamp) {
+        self.made.entry((duty, item)).or_insert((now, signature));
     }
 
     /// An honest node submitted.
@@ -161,68 +124,108 @@ impl Checkers {
         &mut self,
         node: usize,
         duty: Duty,
-        items: &[(PublicKeyBytes, SignedData)],
-        scheme: &Scheme,
-        chain: &Chain,
+        items: &[(Item, SignedData)],
+        measure: Measure<'_>,
         now: Timestamp,
     ) {
-        for (validator, data) in items {
-            let root = data.signing_root(chain);
-            if !scheme.check_group(*validator, root, *data.signature()) {
-                self.violations.push(Violation::BadSubmission(node, duty));
+        for (item, data) in items {
+            let is_good = measure.is_groups(&item.validator, data)
+                && measure.is_sound(duty, *item, data);
+            if !is_good {
+                self.report(Violation::BadSubmission(node, duty));
                 continue;
             }
-            if self
-                .groups
-                .entry(*validator)
-                .or_default()
-                .note(duty, data, root)
-                .is_some()
-            {
-                self.violations
-                    .push(Violation::GroupTwoTargets(chain.epoch_of(duty.slot)));
+            let root = data.signing_root(measure.chain);
+            let group = self.groups.entry(item.validator).or_default();
+            match group.note(duty, data, root) {
+                Some(Clash::Duty) => self.report(Violation::GroupTwoRoots(duty)),
+                Some(Clash::Target(epoch) | Clash::Surround(epoch)) => {
+                    self.report(Violation::GroupTwoTargets(epoch));
+                }
+                None => {}
             }
-            self.submitted.entry((duty.slot, *validator)).or_insert(now);
+            self.submitted.entry((duty, *item)).or_insert(now);
         }
     }
 
     /// A node told the end of a duty.
     pub fn ended(&mut self, node: usize, incarnation: u64, outcome: &Outcome) {
         if !self.ended.insert((node, incarnation, outcome.duty)) {
-            self.violations
-                .push(Violation::EndedTwice(node, outcome.duty));
+            self.report(Violation::EndedTwice(node, outcome.duty));
         }
     }
 
     /// How many duties a node remembers, and how many it may.
     pub fn remembers(&mut self, node: usize, duties: usize, limit: usize) {
         if duties > limit {
-            self.violations.push(Violation::Unbounded(node, duties));
+            self.report(Violation::Unbounded(node, duties));
         }
     }
 
-    /// The cluster had healed: every duty of these slots must have been submitted by `by(slot)`.
-    pub fn complete(
-        &mut self,
-        due: &BTreeMap<Slot, Vec<PublicKeyBytes>>,
-        by: impl Fn(Slot) -> Timestamp,
-    ) {
-        for (&slot, validators) in due {
-            for (index, validator) in validators.iter().enumerate() {
-                if self
-                    .submitted
-                    .get(&(slot, *validator))
-                    .is_none_or(|&at| at > by(slot))
-                {
-                    self.violations.push(Violation::Incomplete(slot, index));
-                }
+    /// A validator client's question, or a delivery, has reached its node.
+    pub fn asked(&mut self, node: usize, request: ClientRequest, question: Option<Question>) {
+        self.replies.asked(node, request, question);
+    }
+
+    /// A node's process died.
+    pub fn crashed(&mut self, node: usize) {
+        self.replies.forgotten(node);
+    }
+
+    /// A node answers its validator client.
+    pub fn told(&mut self, node: usize, request: ClientRequest, reply: &Reply) {
+        if !self.replies.told(node, request, reply) {
+            self.report(Violation::ToldTwo(node));
+        }
+    }
+
+    /// The run is over, and all duties with it: nobody waits any longer.
+    pub fn all_told(&mut self) {
+        let owing: BTreeSet<usize> = self.replies.owing().collect();
+        for node in owing {
+            self.report(Violation::Unanswered(node));
+        }
+    }
+
+    /// The cluster had healed: this must have been submitted, or made if only the cluster needs it, by then.
+    pub fn complete(&mut self, duty: Duty, item: Item, by: Timestamp) {
+        let submitted = self.submitted.get(&(duty, item)).copied();
+        let made = self.made.get(&(duty, item)).map(|(at, _)| *at);
+        let found = match duty.kind {
+            DutyKind::Randao | DutyKind::PrepareAggregator | DutyKind::PrepareSyncContribution => {
+                made
             }
+            _ => submitted,
+        };
+        if found.is_none_or(|at| at > by) {
+            self.report(Violation::Incomplete(duty, item.part));
         }
     }
 
-    /// How many (slot, validator) pairs were submitted.
-    pub fn submissions(&self) -> usize {
-        self.submitted.len()
+    /// Something that had to be done was not.
+    pub fn missed(&mut self, violation: Violation) {
+        self.report(violation);
+    }
+
+    /// The group's signature for an item, if an honest node has made it.
+    pub fn group_signature(&self, duty: Duty, item: Item) -> Option<SignatureBytes> {
+        self.made
+            .get(&(duty, item))
+            .map(|(_, signature)| *signature)
+    }
+
+    /// Whether anybody submitted an item.
+    pub fn was_submitted(&self, duty: Duty, item: Item) -> bool {
+        self.submitted.contains_key(&(duty, item))
+    }
+
+    /// How many items of each kind were submitted.
+    pub fn submissions(&self) -> BTreeMap<DutyKind, usize> {
+        let mut counts = BTreeMap::new();
+        for (duty, _) in self.submitted.keys() {
+            *counts.entry(duty.kind).or_default() += 1;
+        }
+        counts
     }
 
     /// The rounds in which honest nodes decided, by duty and node.

@@ -1,10 +1,11 @@
-//! What a node has on disk: the slashing database with its sync, and the vote log.
+//! What a node has on disk: the slashing database with its sync, the vote log, signatures of duties without deadline.
 
 use std::collections::BTreeMap;
 
-use flotilla_duty::io::RecordItem;
+use flotilla_crypto::ShareIndex;
+use flotilla_duty::io::{PartialSet, RecordItem};
 use flotilla_duty::slashing::{Embargo, History, Refusal, Vote};
-use flotilla_types::PublicKeyBytes;
+use flotilla_types::{Duty, PublicKeyBytes};
 
 /// One node's disk. It outlives the process; what is not synced may not outlive the machine.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Disk {
     embargo: Option<Embargo>,
     /// The vote log's records, in the encoding of `wire`.
     votes: Vec<Vec<u8>>,
+    /// Partial signatures of duties without deadline, synced as they are written.
+    kept: BTreeMap<(Duty, ShareIndex), Vec<PartialSet>>,
 }
 
 /// The database's answer, due when its sync is done.
@@ -86,6 +89,24 @@ impl Disk {
     /// The vote log, oldest first.
     pub fn votes(&self) -> &[Vec<u8>] {
         &self.votes
+    }
+
+    /// Keeps partial signatures.
+    pub fn keep(&mut self, set: PartialSet) {
+        let kept = self.kept.entry((set.duty, set.share)).or_default();
+        if !kept.contains(&set) {
+            kept.push(set);
+        }
+    }
+
+    /// Partial signatures that were kept.
+    pub fn kept(&self) -> impl Iterator<Item = &PartialSet> + '_ {
+        self.kept.values().flatten()
+    }
+
+    /// The duty has ended.
+    pub fn discard(&mut self, duty: Duty) {
+        self.kept.retain(|(of, _), _| *of != duty);
     }
 
     /// A node forgets its votes (a deliberate fault).

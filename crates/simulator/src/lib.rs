@@ -8,7 +8,10 @@
 //! It must not know of tokio, libp2p, HTTP, or the clock on the wall.
 
 pub mod beacon;
+pub mod block;
+pub mod blocks;
 pub mod checkers;
+pub mod client;
 pub mod dice;
 pub mod disk;
 pub mod liar;

@@ -1,9 +1,16 @@
 //! `cargo sim`: runs scenarios drawn from seeds and says what they found.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Parser;
-use flotilla_simulator::{Fault, Scenario, World};
+use flotilla_simulator::{Fault, Report, Scenario, World};
+
+/// Results that may wait to be told.
+const IN_WAITING: usize = 16;
 
 /// Run whole clusters on virtual time, one scenario per seed.
 ///
@@ -30,7 +37,7 @@ struct Arguments {
     #[arg(long)]
     real: bool,
     /// Build a mistake into our own nodes, which the run must find: quorum-too-low, justification-unchecked, null-accepted,
-    /// database-ignored or votes-forgotten.
+    /// database-ignored, votes-forgotten, guard-off or randao-early.
     #[arg(long, value_parser = fault)]
     fault: Option<Fault>,
 }
@@ -47,10 +54,9 @@ fn main() {
         Some(seed) => seed..seed + 1,
         None => arguments.first_seed..arguments.first_seed + arguments.seeds,
     };
-    let (mut violations, mut simulated, count) = (0, Duration::ZERO, seeds.end - seeds.start);
-    for seed in seeds {
-        let scenario = arguments.scenario(seed);
-        let (report, log) = World::new(scenario, arguments.log).run();
+    let count = seeds.end - seeds.start;
+    let (mut violations, mut simulated) = (0, Duration::ZERO);
+    arguments.run(seeds, |seed, (report, log)| {
         if let Some(log) = log {
             print!("{log}");
         }
@@ -65,7 +71,7 @@ fn main() {
                 .for_each(|violation| println!("  {violation}"));
             println!("  replay: {}", arguments.replay(seed));
         }
-    }
+    });
     let hours = simulated.as_secs_f64() / 3600.0;
     println!(
         "{count} seeds, {hours:.1} cluster-hours simulated, {violations} seeds with violations"
@@ -75,7 +81,43 @@ fn main() {
     }
 }
 
+/// What a run gave.
+type Ran = (Report, Option<String>);
+
 impl Arguments {
+    /// Runs seeds on all cores, and tells what each gave in their order.
+    fn run(&self, seeds: Range<u64>, mut tell: impl FnMut(u64, Ran)) {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let (sender, ran) = mpsc::sync_channel(IN_WAITING);
+        let next = AtomicU64::new(seeds.start);
+        std::thread::scope(|scope| {
+            for _ in 0..workers.min(seeds.end - seeds.start) {
+                let (sender, next, end) = (sender.clone(), &next, seeds.end);
+                scope.spawn(move || {
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        let done = seed >= end
+                            || sender
+                                .send((seed, World::new(self.scenario(seed), self.log).run()))
+                                .is_err();
+                        if done {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            let (mut waiting, mut turn) = (BTreeMap::new(), seeds.start);
+            for (seed, result) in ran {
+                waiting.insert(seed, result);
+                while let Some(result) = waiting.remove(&turn) {
+                    tell(turn, result);
+                    turn += 1;
+                }
+            }
+        });
+    }
+
     fn scenario(&self, seed: u64) -> Scenario {
         let nodes = self.nodes.map(|nodes| nodes as usize);
         let mut scenario = Scenario::of_seed(seed, nodes);

@@ -1,8 +1,8 @@
-//! What a run is: a cluster, a network, and faults, drawn from a seed or written down by a test.
+//! What a run is: a cluster, a network, a chain, and faults, drawn from a seed or written down by a test.
+
+mod draw;
 
 use std::time::Duration;
-
-use crate::dice::Dice;
 
 /// A deliberate mistake in our own code, which the checkers must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,16 +17,22 @@ pub enum Fault {
     DatabaseIgnored,
     /// A restarted node has forgotten its votes and does not know it.
     VotesForgotten,
+    /// Votes that conflict with the chain of the own beacon nodes are signed.
+    GuardOff,
+    /// Shares of the reveal of randomness leave as soon as the duty is known.
+    RandaoEarly,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 5] = [
+    pub const ALL: [Fault; 7] = [
         Fault::QuorumTooLow,
         Fault::JustificationUnchecked,
         Fault::NullAccepted,
         Fault::DatabaseIgnored,
         Fault::VotesForgotten,
+        Fault::GuardOff,
+        Fault::RandaoEarly,
     ];
 
     /// Its name on the command line.
@@ -37,6 +43,8 @@ impl Fault {
             Fault::NullAccepted => "null-accepted",
             Fault::DatabaseIgnored => "database-ignored",
             Fault::VotesForgotten => "votes-forgotten",
+            Fault::GuardOff => "guard-off",
+            Fault::RandaoEarly => "randao-early",
         }
     }
 
@@ -135,6 +143,75 @@ pub enum Lie {
     Silent,
 }
 
+/// How blocks come, in thousandths of all slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weather {
+    /// Blocks that never come.
+    pub missing: u64,
+    /// Blocks that come after the due points of attesters.
+    pub late: u64,
+    /// During trouble: blocks that come at any time.
+    pub ill_timed: u64,
+    /// During trouble: blocks that the next block leaves aside.
+    pub orphaned: u64,
+}
+
+/// A while in which a node's beacon node is behind the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Which node.
+    pub node: usize,
+    /// From which slot.
+    pub from: u64,
+    /// Until which slot.
+    pub to: u64,
+    /// By how many slots.
+    pub slots: u64,
+}
+
+/// A while in which a node's beacon node follows a branch that nobody else follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// Which node.
+    pub node: usize,
+    /// From which slot.
+    pub from: u64,
+    /// Until which slot.
+    pub to: u64,
+    /// Whether all beacon nodes know both branches; else each side takes the other for invalid.
+    pub seen: bool,
+}
+
+/// How a validator client behaves during trouble; afterwards it is punctual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manners {
+    /// It asks when work is due, and hands in at once.
+    Punctual,
+    /// It asks and signs a slot ahead where it can.
+    Early,
+    /// It does everything this long after its time.
+    Late(Duration),
+    /// It asks and hands in everything twice.
+    Twice,
+    /// It asks, and never hands anything in.
+    Never,
+    /// It signs something else than it was told.
+    Other,
+    /// It hands in objects of another slot than their duty's.
+    WrongSlot,
+}
+
+/// A validator that is to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Its place among the cluster's validators.
+    pub validator: usize,
+    /// The epoch in the exit.
+    pub epoch: u64,
+    /// The nodes whose operators ask for it, and when after genesis.
+    pub asked: Vec<(usize, Duration)>,
+}
+
 /// Everything that defines a run besides the seed of its dice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
@@ -176,6 +253,26 @@ pub struct Scenario {
     pub disagreement: u64,
     /// A reorg in the middle of an epoch gives validators a second duty with the same target.
     pub reorg: bool,
+    /// How blocks come.
+    pub weather: Weather,
+    /// Beacon nodes that are behind.
+    pub lags: Vec<Lag>,
+    /// Beacon nodes on branches of their own.
+    pub forks: Vec<Fork>,
+    /// Whether validators propose.
+    pub proposals: bool,
+    /// Whether proposer lists say that they depend on the epoch before, as they did before Fulu.
+    pub short_lookahead: bool,
+    /// How often a builder has the payload, in thousandths.
+    pub builders: u64,
+    /// How many of the validators are in the sync committee.
+    pub sync_members: usize,
+    /// Whether all members read several contributions of one validator.
+    pub plural: bool,
+    /// Nodes whose share is signed with by a validator client.
+    pub clients: Vec<(usize, Manners)>,
+    /// Validators that are to leave.
+    pub exits: Vec<Leaving>,
     /// The liars, at most `f`.
     pub liars: Vec<(usize, Lie)>,
     /// Real BLS instead of the stand-in.
@@ -207,174 +304,19 @@ impl Scenario {
             slow_beacons: vec![],
             disagreement: 0,
             reorg: false,
+            weather: Weather::default(),
+            lags: vec![],
+            forks: vec![],
+            proposals: true,
+            short_lookahead: false,
+            builders: 300,
+            sync_members: 1,
+            plural: true,
+            clients: vec![],
+            exits: vec![],
             liars: vec![],
             real_signatures: false,
             fault: None,
-        }
-    }
-
-    /// A scenario drawn from a seed, for `nodes` if given.
-    pub fn drawn(seed: u64, nodes: Option<usize>) -> Self {
-        let mut dice = Dice::seeded(seed ^ 0x5ce0_a110);
-        let nodes = nodes.unwrap_or_else(|| [3, 4, 4, 4, 4, 4, 5, 6, 7, 7][dice.index(10)]);
-        let mut scenario = Self::healthy(seed, nodes);
-        scenario.validators = 1 + dice.index(8);
-        scenario.slot = Duration::from_secs([2, 3, 6, 12][dice.index(4)]);
-        scenario.troubled_slots = 6 + dice.below(10);
-        scenario.recovery_slots = 3;
-        scenario.healed_slots = 4;
-        scenario.draw_network(&mut dice);
-        scenario.draw_liars(&mut dice);
-        scenario.draw_crashes(&mut dice);
-        scenario.draw_pause(&mut dice);
-        scenario
-    }
-
-    /// A scenario in which a node forgets what it voted in the middle of an equivocation, with the rest drawn from a seed.
-    pub fn forgetful(seed: u64) -> Self {
-        let mut dice = Dice::seeded(seed ^ 0xf0_49e7);
-        let mut scenario = Self::healthy(seed, 4);
-        scenario.troubled_slots = 8;
-        scenario.recovery_slots = 3;
-        scenario.healed_slots = 2;
-        scenario.delay = (Duration::from_millis(2), Duration::from_millis(120));
-        let liar = dice.index(4);
-        scenario.liars = vec![(liar, Lie::Divide)];
-        for slot in 1..scenario.troubled_slots {
-            let node = (liar + 1 + dice.index(3)) % 4;
-            let moment = CrashMoment::AfterVote {
-                slot,
-                commit: dice.permille(700),
-            };
-            let down = dice.between(Duration::from_millis(1), Duration::from_millis(60));
-            scenario.crashes.push(Crash {
-                node,
-                kind: CrashKind::Process,
-                moment,
-                down,
-            });
-        }
-        scenario
-    }
-
-    /// A scenario in which one liar does nothing but `lie`, on links that lose a quarter of all messages.
-    pub fn besieged(seed: u64, lie: Lie) -> Self {
-        let mut dice = Dice::seeded(seed ^ 0xbe51_e6ed);
-        let mut scenario = Self::healthy(seed, 4);
-        scenario.troubled_slots = 8;
-        scenario.recovery_slots = 3;
-        scenario.healed_slots = 4;
-        scenario.loss = 250;
-        scenario.delay = (Duration::from_millis(5), Duration::from_millis(300));
-        scenario.liars = vec![(dice.index(4), lie)];
-        scenario
-    }
-
-    /// The scenario that `cargo sim` runs for a seed: mostly drawn, some about one danger.
-    pub fn of_seed(seed: u64, nodes: Option<usize>) -> Self {
-        let free = nodes.is_none_or(|nodes| nodes == 4);
-        match seed % 8 {
-            5 if free => Self::besieged(seed, Lie::Usurp),
-            6 if free => Self::besieged(seed, Lie::Null),
-            3 | 7 if free => Self::forgetful(seed),
-            _ => Self::drawn(seed, nodes),
-        }
-    }
-
-    fn draw_network(&mut self, dice: &mut Dice) {
-        let base = dice.between(Duration::from_millis(1), Duration::from_millis(150));
-        self.delay = (
-            base,
-            base + dice.between(Duration::ZERO, Duration::from_millis(400)),
-        );
-        self.loss = [0, 0, 10, 50, 150][dice.index(5)];
-        self.duplication = [0, 20, 100, 300][dice.index(4)];
-        self.disagreement = [0, 0, 200, 500][dice.index(4)];
-        self.reorg = dice.permille(400);
-        self.offsets_ms = (0..self.nodes)
-            .map(|_| dice.below(400) as i64 - 200)
-            .collect();
-        let trouble = self.slot * self.troubled_slots as u32;
-        for _ in 0..dice.below(4) {
-            let start = dice.between(Duration::ZERO, trouble);
-            let end = (start + dice.between(Duration::ZERO, self.slot * 3)).min(trouble);
-            let (from, to) = (dice.index(self.nodes), dice.index(self.nodes));
-            self.partitions.push(Partition {
-                from,
-                to,
-                start,
-                end,
-            });
-        }
-        if dice.permille(300) {
-            let from = dice.below(self.troubled_slots);
-            let delay = dice.between(Duration::from_millis(100), self.slot * 2);
-            self.slow_beacons.push((
-                dice.index(self.nodes),
-                from,
-                from + 1 + dice.below(4),
-                delay,
-            ));
-        }
-    }
-
-    fn draw_liars(&mut self, dice: &mut Dice) {
-        let faulty = flotilla_qbft::faulty(self.nodes);
-        let lies = [
-            Lie::Equivocate,
-            Lie::Divide,
-            Lie::BadValue,
-            Lie::Usurp,
-            Lie::Null,
-            Lie::WrongRoot,
-            Lie::Replay,
-            Lie::Silent,
-        ];
-        let count = dice.below(faulty as u64 + 1) as usize;
-        let first = dice.index(self.nodes);
-        self.liars = (0..count)
-            .map(|offset| ((first + offset) % self.nodes, lies[dice.index(lies.len())]))
-            .collect();
-    }
-
-    fn draw_crashes(&mut self, dice: &mut Dice) {
-        for _ in 0..dice.below(4) {
-            let node = dice.index(self.nodes);
-            let kind = match dice.below(10) {
-                0..6 => CrashKind::Process,
-                6..9 => CrashKind::Machine,
-                _ => CrashKind::Disk,
-            };
-            let slot = 1 + dice.below(self.troubled_slots - 1);
-            let moment = match dice.below(4) {
-                0 => CrashMoment::At(
-                    dice.between(Duration::ZERO, self.slot * self.troubled_slots as u32),
-                ),
-                1 => CrashMoment::DuringSync { slot },
-                _ => CrashMoment::AfterVote {
-                    slot,
-                    commit: dice.permille(500),
-                },
-            };
-            let down = match dice.permille(500) {
-                true => dice.between(Duration::from_millis(1), Duration::from_millis(300)),
-                false => dice.between(Duration::ZERO, self.slot * 2),
-            };
-            self.crashes.push(Crash {
-                node,
-                kind,
-                moment,
-                down,
-            });
-        }
-    }
-
-    fn draw_pause(&mut self, dice: &mut Dice) {
-        if dice.permille(250) {
-            let start = dice.between(Duration::ZERO, self.heals_at());
-            let end = (start + dice.between(Duration::ZERO, self.slot * 4)).min(self.heals_at());
-            let node = dice.index(self.nodes);
-            self.pauses.push(Pause { node, start, end });
         }
     }
 
@@ -384,6 +326,12 @@ impl Scenario {
             .iter()
             .find(|(liar, _)| *liar == node)
             .map(|(_, lie)| *lie)
+    }
+
+    /// How the validator client of `node` behaves, if it has one.
+    pub fn manners(&self, node: usize) -> Option<Manners> {
+        let found = self.clients.iter().find(|(client, _)| *client == node);
+        found.map(|(_, manners)| *manners)
     }
 
     /// When trouble ends, after genesis.
@@ -403,8 +351,8 @@ impl Scenario {
         first..first + self.healed_slots
     }
 
-    /// When the run ends, after genesis: every duty's deadline has passed by then.
+    /// When the run ends, after genesis: the longest-lived duties of the judged epochs have expired by then.
     pub fn ends_at(&self) -> Duration {
-        self.slot * (self.judged().end + self.slots_per_epoch + 2) as u32
+        self.slot * (self.judged().end + 4 * self.slots_per_epoch + 2) as u32
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use flotilla_crypto::combine::{self, Request};
 use flotilla_crypto::shares::split;
 use flotilla_crypto::{PublicKey, SecretKey, ShareIndex, Signature, Verified, verify};
-use flotilla_duty::io::{Combination, Combined};
+use flotilla_duty::io::{Combination, Combined, Item};
 use flotilla_types::{PublicKeyBytes, Root, SignatureBytes};
 use sha2::{Digest, Sha256};
 
@@ -143,26 +143,22 @@ impl Scheme {
     }
 
     /// What a node's workers do with [`Output::Combine`](flotilla_duty::Output::Combine).
-    pub fn combine(&self, root: Root, items: &[Combination]) -> Vec<(PublicKeyBytes, Combined)> {
+    pub fn combine(&self, root: Root, items: &[Combination]) -> Vec<(Item, Combined)> {
         match self {
             Self::StandIn { threshold } => items
                 .iter()
-                .map(|item| {
-                    (
-                        item.validator,
-                        self.combine_stand_in(*threshold, root, item),
-                    )
-                })
+                .map(|item| (item.item, self.combine_stand_in(*threshold, root, item)))
                 .collect(),
             Self::Real { threshold, keys } => combine_real(*threshold, keys, root, items),
         }
     }
 
     fn combine_stand_in(&self, threshold: usize, root: Root, item: &Combination) -> Combined {
+        let validator = item.item.validator;
         let (good, bad): (Vec<_>, Vec<_>) = item
             .partials
             .iter()
-            .partition(|&&(share, signature)| self.check(item.validator, share, root, signature));
+            .partition(|&&(share, signature)| self.check(validator, share, root, signature));
         let shares = |partials: Vec<(ShareIndex, SignatureBytes)>| {
             partials.into_iter().map(|(share, _)| share).collect()
         };
@@ -172,9 +168,9 @@ impl Scheme {
                 good: shares(good),
             };
         }
-        let signature = digest(&[b"group", &item.validator.0, &root.0]);
+        let signature = digest(&[b"group", &validator.0, &root.0]);
         match Verified::check(signature, |&signature| {
-            if self.check_group(item.validator, root, signature) {
+            if self.check_group(validator, root, signature) {
                 Ok(())
             } else {
                 Err(())
@@ -194,12 +190,12 @@ fn combine_real(
     keys: &BTreeMap<PublicKeyBytes, Keys>,
     root: Root,
     items: &[Combination],
-) -> Vec<(PublicKeyBytes, Combined)> {
+) -> Vec<(Item, Combined)> {
     let requests: Vec<Request<'_>> = items
         .iter()
         .map(|item| Request {
-            group_key: &keys[&item.validator].group,
-            share_keys: &keys[&item.validator].share_keys,
+            group_key: &keys[&item.item.validator].group,
+            share_keys: &keys[&item.item.validator].share_keys,
             partials: item
                 .partials
                 .iter()
@@ -219,7 +215,7 @@ fn combine_real(
                 }
                 combine::Combined::Short { bad, good } => Combined::Short { bad, good },
             };
-            (item.validator, combined)
+            (item.item, combined)
         })
         .collect()
 }

@@ -7,23 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flotilla_crypto::{IdentityKey, ShareIndex, Verified};
-use flotilla_duty::io::{
-    Claim, ConsensusDraft, FetchError, HANDLED_KINDS, PartialSet, RecordItem, Value,
-};
+use flotilla_crypto::{IdentityKey, ShareIndex};
+use flotilla_duty::Cluster;
+use flotilla_duty::io::{HANDLED_KINDS, Input, PartialSet, Value};
 use flotilla_duty::slashing::Embargo;
-use flotilla_duty::{Cluster, Input, Output};
-use flotilla_qbft::{MessageKind, Recipients};
 use flotilla_types::{
-    AttesterDuty, Chain, ChainSpec, Duty, Epoch, ForkVersion, PeerIndex, PublicKeyBytes, Root,
-    Slot, Timestamp,
+    Chain, ChainSpec, Duty, DutyKind, ForkVersion, PeerIndex, PublicKeyBytes, Root, Slot,
+    Timestamp, ValidatorIndex,
 };
 use flotilla_wire::consensus::Codec;
-use flotilla_wire::{signatures, votes};
+use flotilla_wire::signatures;
 use sha2::{Digest, Sha256};
 
-use crate::beacon::{self, Beacons};
-use crate::checkers::{Checkers, Violation};
+use crate::beacon::{Beacons, fee_recipient};
+use crate::checkers::{Checkers, Measure, Violation};
+use crate::client::{Call, Client, Errand};
 use crate::dice::Dice;
 use crate::disk::{Commit, Disk};
 use crate::links::Links;
@@ -31,10 +29,13 @@ use crate::machine::Machine;
 use crate::scenario::{CrashKind, CrashMoment, Lie, Pause, Scenario};
 use crate::scheme::Scheme;
 
+mod clients;
+mod judge;
 mod lies;
+mod perform;
 mod text;
 
-use text::{describe_input, short};
+use text::describe_input;
 
 /// Genesis of every simulated chain, in seconds since the Unix epoch.
 const GENESIS: u64 = 1_700_000_000;
@@ -42,8 +43,8 @@ const GENESIS: u64 = 1_700_000_000;
 const EARLY: Duration = Duration::from_secs(1);
 /// More events than any run needs; a run that reaches it has a loop.
 const EVENT_LIMIT: u64 = 20_000_000;
-/// A duty must be submitted this long after its due point once the cluster has healed: the leaders of a few rounds may be liars.
-const HEALED_LIMIT: Duration = Duration::from_secs(10);
+/// One in so many of a committee, and of a sync subcommittee, aggregates: fewer than on a real chain, so that there is work.
+const AGGREGATES: u64 = 2;
 
 /// What travels on a link.
 #[derive(Clone, Debug)]
@@ -82,6 +83,18 @@ enum Event {
     Start(usize),
     /// A node's operator stops all signing, or allows it again.
     Pause { node: usize, paused: bool },
+    /// The head of a node's beacon node may have moved.
+    Head(usize),
+    /// The clock sets a node's validator client to work.
+    Errand {
+        node: usize,
+        errand: Errand,
+        slot: Slot,
+    },
+    /// A validator client's call reaches its node.
+    Call { node: usize, call: Call },
+    /// A node's operator asks for an exit, by its place in the scenario.
+    Leave { node: usize, exit: usize },
 }
 
 #[derive(Debug)]
@@ -123,8 +136,8 @@ pub struct Report {
     pub events: u64,
     /// Simulated time of the whole cluster.
     pub simulated: Duration,
-    /// (slot, validator) pairs that were submitted.
-    pub submissions: usize,
+    /// How many items of each kind were submitted.
+    pub submissions: BTreeMap<DutyKind, usize>,
     /// The rounds in which honest nodes decided, by duty and node.
     pub rounds: BTreeMap<Duty, BTreeMap<usize, u64>>,
     /// Hash over the log of all events, equal for equal runs.
@@ -137,6 +150,9 @@ pub struct World {
     chain: Arc<Chain>,
     scheme: Scheme,
     machines: Vec<Machine>,
+    clients: BTreeMap<usize, Client>,
+    indexes: BTreeMap<PublicKeyBytes, ValidatorIndex>,
+    validators: Vec<PublicKeyBytes>,
     beacons: Beacons,
     links: Links,
     dice: Dice,
@@ -149,6 +165,8 @@ pub struct World {
     /// The second value that a lying leader has made up for a duty.
     doubles: BTreeMap<(usize, Duty), Value>,
     heard: VecDeque<Packet>,
+    /// Exits that have ended, by node.
+    ended_exits: BTreeSet<(usize, Duty)>,
     digest: Sha256,
     log: Option<String>,
 }
@@ -157,17 +175,7 @@ impl World {
     /// The world of a scenario, at the moment before its nodes start.
     pub fn new(scenario: Scenario, log: bool) -> Self {
         let mut dice = Dice::seeded(scenario.seed);
-        let spec = ChainSpec::mainnet_like(
-            scenario.slot,
-            scenario.slots_per_epoch,
-            ForkVersion([0x10, 0, 0, 0]),
-        );
-        let genesis_time = Timestamp::from_secs(GENESIS);
-        let chain = Arc::new(Chain {
-            spec,
-            genesis_time,
-            genesis_validators_root: Root(dice.bytes()),
-        });
+        let chain = Arc::new(chain(&scenario, &mut dice));
         let (scheme, validators) = match scenario.real_signatures {
             true => Scheme::real(
                 scenario.threshold,
@@ -181,20 +189,26 @@ impl World {
             .map(|_| IdentityKey::generate(dice.generator()))
             .collect();
         let peers: Vec<_> = keys.iter().map(IdentityKey::public).collect();
+        let codec = Arc::new(Codec::new(peers, HANDLED_KINDS, chain.spec.sizes));
+        let everybody: BTreeSet<PublicKeyBytes> = validators.iter().copied().collect();
         let machines = keys
             .into_iter()
             .enumerate()
             .map(|(node, key)| Machine {
+                builtin: match scenario.manners(node) {
+                    None => everybody.clone(),
+                    Some(_) => BTreeSet::new(),
+                },
                 engine: None,
                 incarnation: 0,
                 disk: Disk::default(),
                 key,
-                codec: Codec::new(peers.clone(), HANDLED_KINDS, chain.spec.sizes),
+                codec: Arc::clone(&codec),
                 cluster: Cluster {
                     me: PeerIndex::new(node),
                     nodes: scenario.nodes,
                     threshold: scenario.threshold,
-                    validators: validators.iter().copied().collect(),
+                    validators: everybody.clone(),
                 },
                 offset: scenario.offsets_ms[node] * 1_000_000,
                 waking: None,
@@ -202,23 +216,36 @@ impl World {
                 paused: false,
             })
             .collect();
-        let beacons = Beacons::new(Arc::clone(&chain), validators, &scenario, dice.fork());
+        let clients = scenario.clients.iter().map(|&(node, manners)| {
+            let share = ShareIndex::from_peer(node);
+            (node, Client::new(share, manners))
+        });
+        let beacons = Beacons::new(
+            Arc::clone(&chain),
+            validators.clone(),
+            &scenario,
+            dice.fork(),
+        );
         let links = Links::new(dice.fork());
         let mut world = Self {
             chain,
             scheme,
             machines,
+            clients: clients.collect(),
+            indexes: beacons.indexes(),
+            validators,
             beacons,
             links,
             dice,
             checkers: Checkers::default(),
             heap: BinaryHeap::new(),
             sequence: 0,
-            now: genesis_time - EARLY,
+            now: Timestamp::from_secs(GENESIS) - EARLY,
             events: 0,
             crashed: BTreeSet::new(),
             doubles: BTreeMap::new(),
             heard: VecDeque::new(),
+            ended_exits: BTreeSet::new(),
             digest: Sha256::new(),
             log: log.then(String::new),
             scenario,
@@ -241,6 +268,17 @@ impl World {
                 self.schedule(EARLY + at, Event::Pause { node, paused });
             }
         }
+        for node in 0..self.scenario.nodes {
+            for at in self.beacons.tree().moves(node) {
+                self.schedule(EARLY + at, Event::Head(node));
+            }
+        }
+        for (exit, leaving) in self.scenario.exits.clone().into_iter().enumerate() {
+            for (node, at) in leaving.asked {
+                self.schedule(EARLY + at, Event::Leave { node, exit });
+            }
+        }
+        self.plan_errands();
     }
 
     /// Runs to the end and tells what was found.
@@ -269,27 +307,6 @@ impl World {
             fingerprint: self.digest.finalize().into(),
         };
         (report, self.log)
-    }
-
-    fn judge(&mut self) {
-        let due = beacon::due(&self.beacons, &self.chain, self.scenario.judged());
-        let chain = Arc::clone(&self.chain);
-        let by = |slot: Slot| {
-            let duty = Duty::attester(slot);
-            chain
-                .deadline(duty)
-                .unwrap_or(Timestamp::MAX)
-                .min(chain.due(duty) + HEALED_LIMIT)
-        };
-        self.checkers.complete(&due, by);
-        for node in 0..self.machines.len() {
-            // The last duties have expired by now; nothing may be left of them.
-            let left = self.machines[node]
-                .engine
-                .as_ref()
-                .map_or(0, |engine| engine.duties());
-            self.checkers.remembers(node, left, 0);
-        }
     }
 
     fn schedule(&mut self, after: Duration, event: Event) {
@@ -356,7 +373,21 @@ impl World {
                 self.machines[node].paused = paused;
                 self.step(node, Input::Pause(paused));
             }
+            Event::Head(node) => self.tell_head(node),
+            Event::Errand { node, errand, slot } => self.run_errand(node, errand, slot),
+            Event::Call { node, call } => self.call(node, call),
+            Event::Leave { node, exit } => self.leave(node, exit),
         }
+    }
+
+    fn tell_head(&mut self, node: usize) {
+        let (epoch, previous, current) = self.beacons.head_event(node, self.now);
+        let input = Input::Head {
+            epoch,
+            previous,
+            current,
+        };
+        self.step(node, input);
     }
 
     fn start(&mut self, node: usize) {
@@ -370,6 +401,15 @@ impl World {
         if self.machines[node].paused {
             self.step(node, Input::Pause(true));
         }
+        let recipients = self.validators.iter();
+        let recipients = recipients.map(|validator| (*validator, fee_recipient(validator)));
+        let recipients = recipients.collect();
+        self.step(node, Input::FeeRecipients(recipients));
+        self.step(node, Input::Plural(self.scenario.plural));
+        let kept: Vec<PartialSet> = self.machines[node].disk.kept().cloned().collect();
+        for set in kept {
+            self.step(node, Input::Kept(set));
+        }
         self.step(node, Input::Wake);
     }
 
@@ -380,6 +420,7 @@ impl World {
         }
         self.note(|line| _ = write!(line, "crash      n{} {:?}", crash.node, crash.kind));
         let slot = self.chain.slot_at(self.now).unwrap_or(Slot(0));
+        self.checkers.crashed(crash.node);
         let machine = &mut self.machines[crash.node];
         machine.engine = None;
         match crash.kind {
@@ -492,240 +533,8 @@ impl World {
         );
     }
 
-    fn perform(&mut self, node: usize, output: Output) {
-        if let Output::Sign { duty, .. } | Output::SendPartials(PartialSet { duty, .. }) = &output
-            && self.machines[node].paused
-            && self.honest(node)
-        {
-            self.checkers.signed_paused(node, *duty);
-        }
-        match output {
-            Output::FetchDuties(epoch) => self.fetch_duties(node, epoch),
-            Output::Fetch { duty, attesters } => self.fetch(node, duty, &attesters),
-            Output::LogPrepared {
-                value, certificate, ..
-            } => {
-                let record = votes::prepared(&self.machines[node].codec, &value, &certificate);
-                self.machines[node]
-                    .disk
-                    .append_vote(record.expect("an own certificate can be encoded"));
-            }
-            Output::SendConsensus { to, draft } => self.send_consensus(node, to, draft),
-            Output::Record { duty, items } => self.record(node, duty, &items),
-            Output::Sign { duty, items } => self.sign(node, duty, &items),
-            Output::SendPartials(set) => self.send_partials(node, set),
-            Output::Check {
-                duty,
-                signing_root,
-                claims,
-            } => self.check(node, duty, signing_root, claims),
-            Output::Combine {
-                duty,
-                signing_root,
-                items,
-            } => {
-                let results = self.scheme.combine(signing_root, &items);
-                let after = self
-                    .dice
-                    .between(Duration::from_millis(1), Duration::from_millis(8));
-                self.answer(
-                    node,
-                    after,
-                    Input::Combined {
-                        duty,
-                        signing_root,
-                        results,
-                    },
-                );
-            }
-            Output::Submit { duty, items } => {
-                if self.honest(node) {
-                    self.checkers.submitted(
-                        node,
-                        duty,
-                        &items,
-                        &self.scheme,
-                        &self.chain,
-                        self.now,
-                    );
-                }
-                let accepted = items.into_iter().map(|(validator, _)| validator).collect();
-                let after = self.beacons.delay(&self.scenario, node, duty.slot);
-                self.answer(
-                    node,
-                    after,
-                    Input::Submitted {
-                        duty,
-                        accepted,
-                        refused: vec![],
-                    },
-                );
-            }
-            Output::Decided {
-                duty, round, value, ..
-            } => {
-                self.note(|line| {
-                    _ = write!(
-                        line,
-                        "decided    n{node} {duty} round {round} {}",
-                        short(&value)
-                    )
-                });
-                if self.honest(node) {
-                    self.checkers.decided(node, duty, round, value);
-                }
-                self.usurp_after_decision(node, duty, round);
-            }
-            Output::Rejected { from, duty, reason } => {
-                self.note(|line| {
-                    _ = write!(
-                        line,
-                        "rejected   n{node} {duty} from n{}: {reason}",
-                        from.get()
-                    )
-                });
-            }
-            Output::RoundChanged { duty, round, .. } => {
-                self.note(|line| _ = write!(line, "round      n{node} {duty} {round}"));
-            }
-            Output::Late(outcome) => {
-                self.note(|line| _ = write!(line, "late       n{node} {}", outcome.duty))
-            }
-            Output::Ended(outcome) => {
-                self.note(|line| _ = write!(line, "ended      n{node} {}", outcome.duty));
-                let incarnation = self.machines[node].incarnation;
-                self.checkers.ended(node, incarnation, &outcome);
-            }
-        }
-    }
-
     fn slot(&self) -> Slot {
         self.chain.slot_at(self.now).unwrap_or(Slot(0))
-    }
-
-    fn fetch_duties(&mut self, node: usize, epoch: Epoch) {
-        let slot = self.slot();
-        let mut attesters = self.beacons.duties(epoch, slot);
-        // No duties after the judged slots, so that every map must return to its floor.
-        attesters.retain(|duty| duty.slot.0 < self.scenario.judged().end);
-        let dependent_root = self.beacons.dependent_root(epoch, slot);
-        let after = self.beacons.delay(&self.scenario, node, slot);
-        self.answer(
-            node,
-            after,
-            Input::Duties {
-                epoch,
-                dependent_root,
-                attesters,
-            },
-        );
-    }
-
-    fn fetch(&mut self, node: usize, duty: Duty, attesters: &[AttesterDuty]) {
-        let after = self.beacons.delay(&self.scenario, node, duty.slot);
-        // The head event of the slot tells of a reorg, if there was one.
-        let epoch = self.chain.epoch_of(duty.slot);
-        let dependent_root = self.beacons.dependent_root(epoch, duty.slot);
-        self.answer(
-            node,
-            after,
-            Input::Head {
-                epoch,
-                dependent_root,
-            },
-        );
-        let result = match after < self.scenario.slot * 2 {
-            true => {
-                let view = self.beacons.view(&self.scenario, duty.slot);
-                let data = self.beacons.data(duty.slot, view);
-                Ok(self.machines[node]
-                    .codec
-                    .value(Beacons::set(attesters, data)))
-            }
-            false => Err(FetchError {
-                text: "no answer in time".into(),
-                temporary: true,
-            }),
-        };
-        self.answer(node, after, Input::Fetched { duty, result });
-    }
-
-    fn record(&mut self, node: usize, duty: Duty, items: &[RecordItem]) {
-        let commit = self.machines[node].disk.write(items);
-        let incarnation = self.machines[node].incarnation;
-        let slot = duty.slot.0;
-        if let Some(index) = self.trigger(node, |moment| moment == CrashMoment::DuringSync { slot })
-        {
-            return self.crash(index);
-        }
-        let after = self
-            .dice
-            .between(Duration::from_micros(200), Duration::from_millis(20));
-        self.schedule(
-            after,
-            Event::Synced {
-                node,
-                incarnation,
-                duty,
-                commit,
-            },
-        );
-    }
-
-    fn sign(&mut self, node: usize, duty: Duty, items: &[(PublicKeyBytes, Root)]) {
-        let share = ShareIndex::from_peer(node);
-        let signatures = items
-            .iter()
-            .map(|&(validator, root)| (validator, self.scheme.sign(validator, share, root)))
-            .collect();
-        let after = self
-            .dice
-            .between(Duration::from_micros(400), Duration::from_millis(10));
-        self.answer(node, after, Input::Signed { duty, signatures });
-    }
-
-    fn check(&mut self, node: usize, duty: Duty, signing_root: Root, claims: Vec<Claim>) {
-        let holds = |claim: &Claim| {
-            self.scheme
-                .check(claim.validator, claim.share, signing_root, claim.signature)
-        };
-        let (good, bad): (Vec<Claim>, Vec<Claim>) = claims.into_iter().partition(holds);
-        let good = Verified::check(good, |claims| {
-            if claims.iter().all(holds) {
-                Ok(())
-            } else {
-                Err(())
-            }
-        });
-        let good = good.expect("they were partitioned by the same check");
-        let after = self
-            .dice
-            .between(Duration::from_millis(1), Duration::from_millis(8));
-        self.answer(
-            node,
-            after,
-            Input::Checked {
-                duty,
-                signing_root,
-                good,
-                bad,
-            },
-        );
-    }
-
-    fn send(&mut self, from: usize, to: usize, packet: &Packet) {
-        let at = (self.now >= self.chain.genesis_time)
-            .then(|| self.now.saturating_since(self.chain.genesis_time));
-        for delay in self.links.delays(&self.scenario, from, to, at) {
-            self.schedule(
-                delay,
-                Event::Deliver {
-                    from,
-                    to,
-                    packet: packet.clone(),
-                },
-            );
-        }
     }
 
     fn peers(&self, node: usize) -> Vec<usize> {
@@ -733,37 +542,20 @@ impl World {
             .filter(|&peer| peer != node)
             .collect()
     }
+}
 
-    /// As `node` should: sign, log, send, hear oneself.
-    fn send_honestly(&mut self, node: usize, to: Recipients, draft: ConsensusDraft) {
-        let (duty, kind) = (draft.duty, draft.draft.kind);
-        let machine = &mut self.machines[node];
-        let sealed = machine
-            .codec
-            .seal(draft, machine.cluster.me, &machine.key)
-            .expect("own drafts can be sealed");
-        if to == Recipients::All {
-            machine.disk.append_vote(votes::sent(&sealed));
-        }
-        let packet = Packet::Consensus(sealed.bytes);
-        let peers = match to {
-            Recipients::All => self.peers(node),
-            Recipients::One(peer) => vec![peer],
-        };
-        for peer in peers {
-            self.send(node, peer, &packet);
-        }
-        if to == Recipients::All {
-            self.answer(node, Duration::ZERO, Input::Consensus(sealed.message));
-        }
-        let slot = duty.slot.0;
-        let commit = kind == MessageKind::Commit;
-        if (commit || kind == MessageKind::Prepare)
-            && let Some(index) = self.trigger(node, |moment| {
-                moment == CrashMoment::AfterVote { slot, commit }
-            })
-        {
-            self.crash(index);
-        }
+/// The chain of a scenario.
+fn chain(scenario: &Scenario, dice: &mut Dice) -> Chain {
+    let mut spec = ChainSpec::mainnet_like(
+        scenario.slot,
+        scenario.slots_per_epoch,
+        ForkVersion([0x10, 0, 0, 0]),
+    );
+    let sizes = &mut spec.sizes;
+    sizes.target_aggregators_per_sync_subcommittee = sizes.sync_subcommittee_size() / AGGREGATES;
+    Chain {
+        spec,
+        genesis_time: Timestamp::from_secs(GENESIS),
+        genesis_validators_root: Root(dice.bytes()),
     }
 }

@@ -33,6 +33,11 @@ impl Clients {
         self.questions.len() + self.deliveries.len() >= WAITING_LIMIT
     }
 
+    /// Whether anything that was handed in is not settled.
+    pub fn hold_any(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+
     /// The duty is over: nobody waits any longer.
     pub fn dismiss(&mut self, out: &mut Vec<Output>) {
         let questions = std::mem::take(&mut self.questions).into_keys();
@@ -99,10 +104,15 @@ impl Life {
     /// Settles what clients have handed in, as far as it is known what to sign; what may be sent now.
     pub(super) fn take_offers(
         &mut self,
+        now: Timestamp,
         facts: &Facts<'_>,
         out: &mut Vec<Output>,
     ) -> Vec<(Item, SignatureBytes)> {
         let mut ready = Vec::new();
+        // S10: a client may be early, its share of the randomness must not.
+        if now < self.opens {
+            return ready;
+        }
         let mut deliveries = std::mem::take(&mut self.clients.deliveries);
         let mut taken_now = BTreeSet::new();
         for delivery in deliveries.values_mut() {

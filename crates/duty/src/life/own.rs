@@ -39,7 +39,7 @@ impl Life {
     /// Moves the own track on: to the database, to the signer, and what validator clients have handed in to the peers.
     pub(super) fn own(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
         self.record(facts, out);
-        let ready = self.take_offers(facts, out);
+        let ready = self.take_offers(now, facts, out);
         self.send(now, ready, facts, out);
     }
 

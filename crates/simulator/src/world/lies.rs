@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flotilla_duty::Input;
+use flotilla_duty::guard::Question;
 use flotilla_duty::io::{ConsensusDraft, PartialSet, Value};
 use flotilla_qbft::{MessageKind, Recipients};
 use flotilla_types::{Duty, Slot};
@@ -57,7 +58,12 @@ impl World {
                 self.divide(node, draft);
             }
             (Lie::BadValue, MessageKind::PrePrepare) => {
-                let set = liar::bad_value(&draft.values[0].set, &mut self.dice);
+                let set = liar::bad_value(
+                    &draft.values[0].set,
+                    &self.validators,
+                    &self.chain,
+                    &mut self.dice,
+                );
                 let value = self.machines[node].codec.value(set);
                 self.say(
                     node,
@@ -118,7 +124,7 @@ impl World {
     fn double(&mut self, node: usize, duty: Duty, honest: &Value) -> Value {
         let known = self.doubles.get(&(node, duty)).cloned();
         known.unwrap_or_else(|| {
-            let other = liar::other_value(&self.beacons, &honest.set);
+            let other = liar::other_value(&honest.set, &self.chain);
             let other = self.machines[node].codec.value(other);
             self.doubles.insert((node, duty), other.clone());
             other
@@ -276,17 +282,25 @@ impl World {
         }
     }
 
+    fn check_release(&mut self, node: usize, set: &PartialSet) {
+        let local = self.machines[node].local(self.now);
+        let (beacons, now) = (&self.beacons, self.now);
+        let ask = |question: &Question| beacons.examine(node, question, now).1;
+        self.checkers
+            .released(node, set, &self.chain, local, ask);
+    }
+
     /// Our share's partial signatures go to all peers; a liar's go wrong.
     pub(super) fn send_partials(&mut self, node: usize, mut set: PartialSet) {
         match self.scenario.lie(node) {
-            None => self.checkers.released(node, &set),
+            None => self.check_release(node, &set),
             Some(Lie::Silent) => return,
             Some(Lie::WrongRoot) => {
                 let (scheme, chain) = (&self.scheme, &self.chain);
                 let share = set.share;
                 liar::spoil(
                     &mut set,
-                    &self.beacons,
+                    chain,
                     &mut self.dice,
                     |validator, partial| {
                         partial.signing_root = partial.data.signing_root(chain);

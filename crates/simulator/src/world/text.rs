@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use flotilla_duty::Input;
+use flotilla_duty::io::Reply;
+use flotilla_duty::{Fate, Input, Outcome};
 
 /// The first bytes of a hash, to tell values apart.
 pub(super) fn short(hash: &[u8; 32]) -> String {
@@ -14,14 +15,39 @@ pub(super) fn describe_input(line: &mut String, node: usize, input: &Input) {
     let _ = match input {
         Input::Wake => write!(line, "wake       n{node}"),
         Input::Duties {
-            epoch, attesters, ..
-        } => write!(
-            line,
-            "duties     n{node} epoch {epoch}: {}",
-            attesters.len()
-        ),
+            epoch, assignments, ..
+        } => {
+            let roster = assignments.roster();
+            write!(line, "duties     n{node} epoch {epoch}: {roster:?}")
+        }
         Input::Head { epoch, .. } => write!(line, "head       n{node} epoch {epoch}"),
-        Input::DutiesFailed { epoch, .. } => write!(line, "no duties  n{node} epoch {epoch}"),
+        Input::DutiesFailed { epoch, roster, .. } => {
+            write!(line, "no duties  n{node} epoch {epoch}: {roster:?}")
+        }
+        Input::HeadRoot { duty, result } => {
+            let root = result.as_ref().map(|root| short(&root.0));
+            let root = root.unwrap_or_default();
+            write!(line, "head root  n{node} {duty} {root}")
+        }
+        Input::Examined { duty, verdict, .. } => {
+            write!(line, "examined   n{node} {duty} {verdict:?}")
+        }
+        Input::Ask { request, question } => {
+            write!(line, "ask        n{node} #{} {}", request.0, question.duty())
+        }
+        Input::Offer { request, set } => {
+            write!(line, "offer      n{node} #{} {}", request.0, set.duty)
+        }
+        Input::Forget(request) => write!(line, "forget     n{node} #{}", request.0),
+        Input::Exit { exit, .. } => {
+            write!(line, "exit       n{node} epoch {}", exit.epoch)
+        }
+        Input::Kept(set) => {
+            let share = set.share.get();
+            write!(line, "kept       n{node} {} share {share}", set.duty)
+        }
+        Input::FeeRecipients(known) => write!(line, "fees       n{node} {}", known.len()),
+        Input::Plural(plural) => write!(line, "plural     n{node} {plural}"),
         Input::Fetched { duty, result } => {
             write!(line, "fetched    n{node} {duty} {}", result.is_ok())
         }
@@ -55,5 +81,34 @@ pub(super) fn describe_input(line: &mut String, node: usize, input: &Input) {
         Input::Combined { duty, .. } => write!(line, "combined   n{node} {duty}"),
         Input::Submitted { duty, .. } => write!(line, "submitted  n{node} {duty}"),
         Input::Pause(paused) => write!(line, "pause      n{node} {paused}"),
+    };
+}
+
+/// How each item of a duty ended, after the line of its end.
+pub(super) fn describe_fates(line: &mut String, outcome: &Outcome) {
+    for (item, ended) in &outcome.items {
+        let _ = match &ended.fate {
+            Fate::Submitted => write!(line, " done"),
+            Fate::Missed { step, reason, .. } => {
+                write!(line, " [{} {}: {reason}]", item.part, step.name())
+            }
+        };
+    }
+}
+
+/// What a validator client is told, in a word or two.
+pub(super) fn describe_reply(line: &mut String, reply: &Reply) {
+    let _ = match reply {
+        Reply::Attestation(_) => write!(line, "attestation"),
+        Reply::Block(_) => write!(line, "block"),
+        Reply::Aggregate(_) => write!(line, "aggregate"),
+        Reply::Contribution(_) => write!(line, "contribution"),
+        Reply::Combined(signed) => write!(line, "combined {}", signed.len()),
+        Reply::Taken => write!(line, "taken"),
+        Reply::NotTaken(items) => {
+            let reasons: Vec<String> = items.iter().map(|(_, why)| why.to_string()).collect();
+            write!(line, "not taken: {}", reasons.join(", "))
+        }
+        Reply::None => write!(line, "nothing"),
     };
 }
