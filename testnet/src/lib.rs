@@ -34,4 +34,6 @@ pub mod validator;
 
 pub use options::Options;
 pub use report::Report;
-pub use runner::{FolderError, NODE_COMMAND, PROXY_COMMAND, StartError, node_main, run};
+pub use runner::{
+    FolderError, ForeignError, NODE_COMMAND, PROXY_COMMAND, StartError, node_main, run,
+};

@@ -88,6 +88,10 @@ pub struct Options {
     pub latency: Duration,
     /// Uniform variation of `latency`, either way.
     pub jitter: Duration,
+    /// Somebody else's beacon nodes, by URL, for every node of the cluster; none for the simulator's. They need `cluster`:
+    /// the validators must be on that chain already. Slots count from the beginning of the run, and what became of duties
+    /// is what the nodes say of it.
+    pub beacon_nodes: Vec<String>,
     /// Whether beacon nodes have a builder: validators registered with it get its blocks.
     pub builder: bool,
     /// How progress is told.
@@ -117,6 +121,7 @@ impl Default for Options {
             beacon_faults: Vec::new(),
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
+            beacon_nodes: Vec::new(),
             builder: false,
             progress: Progress::default(),
         }
@@ -136,6 +141,16 @@ pub enum UsageError {
         /// What is possible.
         expected: String,
     },
+    /// Somebody else's beacon node knows nothing of keys that are made for the run.
+    #[error(
+        "--beacon-node-endpoints needs --cluster: the validators must be on that chain already"
+    )]
+    ForeignWithoutCluster,
+    /// Somebody else's beacon nodes cannot be made to fail.
+    #[error(
+        "--beacon-node-endpoints goes without --{0}, which is for the simulator's beacon nodes"
+    )]
+    ForeignFault(&'static str),
     /// A fault names a node that does not exist.
     #[error("--{flag} names node {node}; nodes are 0 to {last}")]
     NoSuchNode {
@@ -165,6 +180,7 @@ impl Options {
     /// # Errors
     /// The first option that is out of range.
     pub fn validate(&self) -> Result<(), UsageError> {
+        self.validate_foreign()?;
         range("nodes", self.nodes, MIN_OPERATORS..=MAX_NODES)?;
         range("validators", self.validators, 1..=MAX_VALIDATORS)?;
         range("threshold", self.threshold_of(self.nodes), 2..=self.nodes)?;
@@ -185,6 +201,24 @@ impl Options {
         self.slow_beacons
             .iter()
             .try_for_each(|slow| range_of_time("slow-beacon", slow.delay))
+    }
+
+    fn validate_foreign(&self) -> Result<(), UsageError> {
+        if self.beacon_nodes.is_empty() {
+            return Ok(());
+        }
+        if self.cluster.is_none() {
+            return Err(UsageError::ForeignWithoutCluster);
+        }
+        let given = [
+            ("slow-beacon", !self.slow_beacons.is_empty()),
+            ("beacon-fault", !self.beacon_faults.is_empty()),
+            ("builder", self.builder),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(UsageError::ForeignFault(flag)),
+            None => Ok(()),
+        }
     }
 
     /// Checks that every fault names one of `nodes` nodes.
@@ -530,6 +564,19 @@ mod tests {
         );
         assert!(flag(|options| options.slots = Some(0)).contains("--slots"));
         assert_eq!(Options::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn foreign_beacon_nodes_need_a_cluster_and_take_no_faults() {
+        let mut options = Options {
+            beacon_nodes: vec!["http://127.0.0.1:5052".into()],
+            ..Options::default()
+        };
+        assert_eq!(options.validate(), Err(UsageError::ForeignWithoutCluster));
+        options.cluster = Some("/x".into());
+        assert_eq!(options.validate(), Ok(()));
+        options.builder = true;
+        assert_eq!(options.validate(), Err(UsageError::ForeignFault("builder")));
     }
 
     #[test]

@@ -91,6 +91,10 @@ pub struct Arguments {
     /// head jumps to a sibling now and then), wrong-fork (a chain of its own), late-builder, bad-builder.
     #[arg(long, value_name = "NODE@A..B:HOW", help_heading = "Faults")]
     beacon_fault: Vec<BeaconFault>,
+    /// Run against somebody else's beacon nodes (URLs with commas between) instead of the simulator. Needs --cluster. Slots
+    /// count from the start of the run; what became of duties is what the nodes say of it.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    beacon_node_endpoints: Vec<String>,
     /// Give the beacon nodes a block builder: validators registered with it are offered its blinded blocks.
     #[arg(long)]
     builder: bool,
@@ -165,6 +169,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         beacon_faults: arguments.beacon_fault,
         latency: arguments.latency,
         jitter: arguments.jitter,
+        beacon_nodes: arguments.beacon_node_endpoints,
         builder: arguments.builder,
         progress: Progress::Auto,
         ..Options::default()

@@ -144,6 +144,21 @@ impl Ledger {
         }
     }
 
+    /// What the nodes themselves say of a slot's duties of a kind: for chains that tell nothing. A validator's duty is
+    /// included if one of them has submitted it.
+    pub fn told(&self, slot: u64, kind: &str) -> SlotDuties {
+        let reports = self.open.get(&(slot, kind.to_owned()));
+        let lines = reports.into_iter().flat_map(Reports::newest);
+        let mut told = BTreeMap::new();
+        for line in lines.flat_map(|line| &line.validators) {
+            let presence = told.entry(line.pubkey).or_insert(Presence::Absent);
+            if line.fate == Fate::Submitted {
+                *presence = Presence::Included;
+            }
+        }
+        told.into_iter().collect()
+    }
+
     /// Closes a slot: its duties of each kind are counted and forgotten. Slots are closed in order.
     pub fn close(&mut self, slot: u64, kinds: &BTreeMap<&'static str, SlotDuties>) {
         for (kind, chain) in kinds {
@@ -488,6 +503,16 @@ mod tests {
         assert_eq!((contributions.due, contributions.included), (2, 1));
         assert_eq!(contributions.missed.len(), 1);
         assert_eq!(report["aggregator"].due, 0);
+    }
+
+    #[test]
+    fn what_one_node_has_submitted_is_included_by_their_own_account() {
+        let mut ledger = Ledger::new(4, 0);
+        assert!(ledger.told(1, "attester").is_empty());
+        ledger.note(0, line(Word::Ended, 1, Fate::Missed, "exchange", 1.0));
+        assert_eq!(ledger.told(1, "attester"), chain(Presence::Absent));
+        ledger.note(1, line(Word::Ended, 1, Fate::Submitted, "", 1.0));
+        assert_eq!(ledger.told(1, "attester"), chain(Presence::Included));
     }
 
     #[test]
