@@ -204,6 +204,20 @@ pub fn request(folder: &Path, validator: PublicKeyBytes) -> io::Result<()> {
     fs::write(requests.join(validator.to_string()), "")
 }
 
+/// Whether a wish is still open.
+pub fn is_requested(folder: &Path, validator: &PublicKeyBytes) -> bool {
+    let requests = folder.join(EXIT_REQUESTS_FOLDER_NAME);
+    requests.join(validator.to_string()).exists()
+}
+
+/// How far the exits of a data folder are; to be asked beside a running node too.
+///
+/// # Errors
+/// [`ExitsError`].
+pub fn progress(folder: &Path) -> Result<Vec<Progress>, ExitsError> {
+    Exits::open(folder).map(|exits| exits.progress())
+}
+
 /// A wish that was carried out, or can not be.
 pub(crate) fn settle_request(folder: &Path, validator: &PublicKeyBytes) {
     let path = folder
