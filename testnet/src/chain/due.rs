@@ -24,6 +24,7 @@ pub const JUDGED: &[DutyKind] = &[
     DutyKind::Aggregator,
     DutyKind::SyncMessage,
     DutyKind::SyncContribution,
+    DutyKind::Exit,
 ];
 
 /// Slots whose aggregators are remembered.
