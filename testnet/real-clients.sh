@@ -200,7 +200,8 @@ run_lodestar() { # the cluster has 8 validators; a plain client of the beacon no
     until_served $beacon/eth/v1/node/version || return 1
     start adapter node "$tools/adapter.mjs" --old-bn --listen $((port + 1)) --target $beacon
     until_served $adapted/eth/v1/node/version || return 1
-    version=$(curl -sf $adapted/eth/v1/config/spec | grep -o 'GENESIS_FORK_VERSION":"0x[0-9a-f]*' | cut -d'"' -f3)
+    # Not the configuration's: its genesis is in a later fork.
+    version=$(curl -sf $adapted/eth/v1/beacon/genesis | grep -o 'genesis_fork_version":"0x[0-9a-f]*' | cut -d'"' -f3)
     capella=$(curl -sf $adapted/eth/v1/config/spec | grep -o 'CAPELLA_FORK_VERSION":"0x[0-9a-f]*' | cut -d'"' -f3)
     start others "$tools/vc.sh" "$install" "$run/lodestar" others $beacon --interopIndexes 8..$((validators - 1))
     make_cluster 0..7 "$version" "$capella" "$genesis" || return 1

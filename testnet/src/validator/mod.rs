@@ -10,7 +10,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | `slots` | the timetable of a slot |
-//! | `schedule` | which duties there are, and when that must be asked again |
+//! | `schedule`, `keeper` | which duties there are, and when that must be asked again |
 //! | `propose`, `attest`, `aggregate`, `sync_message`, `contribute`, `exit` | one duty each |
 //! | `select`, `prepare` | what precedes duties |
 //! | `http`, `events`, `startup` | the node |
@@ -25,6 +25,7 @@ mod events;
 mod exit;
 mod guard;
 mod http;
+mod keeper;
 mod keys;
 mod list;
 mod prepare;
@@ -45,8 +46,9 @@ use tokio_util::sync::CancellationToken;
 use self::context::Context;
 use self::guard::Guard;
 use self::http::Http;
+use self::keeper::Keeper;
 use self::report::Counts;
-use self::schedule::{Duties, Keeper};
+use self::schedule::Duties;
 
 pub use keys::{KeySource, KeysError};
 pub use report::{Count, Kind, Report};

@@ -1,25 +1,16 @@
-//! Which validators there are and what they have to do: read ahead, and again when the chain turns out differently.
+//! Which validators there are and what they have to do, and what of that a new head makes doubtful.
 //!
-//! One task writes, every other waits for what it needs. Lists are replaced whole.
+//! Data only: `keeper` fills it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use flotilla_types::{
     AttesterDuty, Epoch, ProposerDuty, PublicKeyBytes, Root, Slot, SyncCommitteeDuty,
     ValidatorIndex,
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::clock::{now, sleep_until};
-use super::context::Context;
 use super::events::Head;
-use super::http::HttpError;
-use super::prepare;
-use super::report::Kind;
 
 /// Lists of an epoch are kept until this many epochs later.
 const EPOCHS_KEPT: u64 = 2;
@@ -79,7 +70,51 @@ impl Duties {
         self.sync.get(&epoch).cloned()
     }
 
-    fn forget_before(&mut self, epoch: Epoch) {
+    /// Whether an epoch's proposers are known.
+    pub(super) fn has_proposers(&self, epoch: Epoch) -> bool {
+        self.proposers.contains_key(&epoch)
+    }
+
+    /// Whether an epoch's attesters are known.
+    pub(super) fn has_attesters(&self, epoch: Epoch) -> bool {
+        self.attesters.contains_key(&epoch)
+    }
+
+    /// Whether an epoch's sync committee members are known.
+    pub(super) fn has_sync(&self, epoch: Epoch) -> bool {
+        self.sync.contains_key(&epoch)
+    }
+
+    /// Replaces an epoch's attesters; strangers are left out.
+    pub(super) fn set_attesters(
+        &mut self,
+        epoch: Epoch,
+        dependent_root: Root,
+        mut duties: Vec<AttesterDuty>,
+    ) {
+        duties.retain(|duty| self.validators.contains_key(&duty.validator_index));
+        let duties = Arc::new(duties);
+        let attesters = Attesters {
+            dependent_root,
+            duties,
+        };
+        self.attesters.insert(epoch, attesters);
+    }
+
+    /// Replaces an epoch's proposers; strangers are left out.
+    pub(super) fn set_proposers(&mut self, epoch: Epoch, mut duties: Vec<ProposerDuty>) {
+        duties.retain(|duty| self.validators.contains_key(&duty.validator_index));
+        self.proposers.insert(epoch, Arc::new(duties));
+    }
+
+    /// Replaces an epoch's sync committee members; strangers are left out.
+    pub(super) fn set_sync(&mut self, epoch: Epoch, mut duties: Vec<SyncCommitteeDuty>) {
+        duties.retain(|duty| self.validators.contains_key(&duty.validator_index));
+        self.sync.insert(epoch, Arc::new(duties));
+    }
+
+    /// Drops what is long over.
+    pub(super) fn forget_before(&mut self, epoch: Epoch) {
         let first = Epoch(epoch.0.saturating_sub(EPOCHS_KEPT));
         self.attesters = self.attesters.split_off(&first);
         self.proposers = self.proposers.split_off(&first);
@@ -89,7 +124,7 @@ impl Duties {
 
     /// Which attesters and proposers a new head makes doubtful: those that depend on another block than it says. Read
     /// again, they are taken for good until a head says something new, whatever the node says they depend on.
-    fn doubtful(&mut self, epoch: Epoch, head: &Head) -> (Vec<Epoch>, Vec<Epoch>) {
+    pub(super) fn doubtful(&mut self, epoch: Epoch, head: &Head) -> (Vec<Epoch>, Vec<Epoch>) {
         let roots = (
             head.previous_duty_dependent_root,
             head.current_duty_dependent_root,
@@ -109,246 +144,6 @@ impl Duties {
         // The answer's own root is no help here: forks define it differently.
         let moved = before.is_some() && self.proposers.contains_key(&epoch);
         (attesters, moved.then_some(epoch).into_iter().collect())
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer<T> {
-    #[serde(default)]
-    dependent_root: Root,
-    data: Vec<T>,
-}
-
-/// Writes the schedule until told to stop.
-pub(super) struct Keeper {
-    context: Arc<Context>,
-    duties: watch::Sender<Duties>,
-}
-
-impl Keeper {
-    /// A keeper of an empty schedule.
-    pub(super) fn new(context: Arc<Context>, duties: watch::Sender<Duties>) -> Self {
-        Self { context, duties }
-    }
-
-    /// Reads ahead at the start of each slot, and again on heads that say so.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let mut heads = self.context.heads.clone();
-        let mut first_look = true;
-        loop {
-            let slot = self.context.slot();
-            let complete = self.look(slot, first_look).await;
-            first_look = false;
-            let next = self.next_look(slot, complete);
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = sleep_until(next) => break,
-                    Ok(()) = heads.changed() => {
-                        let head = *heads.borrow_and_update();
-                        if let Some(head) = head {
-                            self.compare(&head).await;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// The start of the next slot, or sooner when something is missing.
-    fn next_look(&self, slot: Option<Slot>, complete: bool) -> flotilla_types::Timestamp {
-        let chain = &self.context.chain;
-        let next = slot.map_or(chain.genesis_time, |slot| {
-            chain.slot_start(Slot(slot.0 + 1))
-        });
-        match complete {
-            true => next,
-            false => next.min(now() + chain.spec.slot_duration / 4),
-        }
-    }
-
-    /// Reads what is missing for this epoch and the next, and at an epoch's start all of it; says whether nothing is
-    /// missing any more.
-    async fn look(&self, slot: Option<Slot>, first_look: bool) -> bool {
-        let chain = &self.context.chain;
-        let slot_now = slot.unwrap_or_default();
-        let epoch = chain.epoch_of(slot_now);
-        let begins = first_look || (slot.is_some() && chain.first_slot(epoch) == slot_now);
-        self.update(|duties| duties.forget_before(epoch));
-        // First of all, and without waiting for anything else: a block may be due now.
-        if begins && !first_look {
-            self.read_proposers(epoch).await;
-        }
-        if begins || self.duties.borrow().validators.is_empty() {
-            self.read_validators().await;
-        }
-        if self.duties.borrow().validators.is_empty() {
-            return false;
-        }
-        if !self.duties.borrow().proposers.contains_key(&epoch) {
-            self.read_proposers(epoch).await;
-        }
-        let next = Epoch(epoch.0 + 1);
-        self.read_committees(epoch, begins).await;
-        self.read_committees(next, false).await;
-        if begins {
-            prepare::prepare(&self.context).await;
-        }
-        let duties = self.duties.borrow();
-        let known = |epoch| duties.attesters.contains_key(epoch) && duties.sync.contains_key(epoch);
-        duties.proposers.contains_key(&epoch) && known(&epoch) && known(&next)
-    }
-
-    /// Reads an epoch's attesters and sync committee members, if they are missing or to be read again.
-    async fn read_committees(&self, epoch: Epoch, again: bool) {
-        let no_attesters = !self.duties.borrow().attesters.contains_key(&epoch);
-        let no_sync = !self.duties.borrow().sync.contains_key(&epoch);
-        let attesters = async {
-            if again || no_attesters {
-                self.read_attesters(epoch).await;
-            }
-        };
-        let sync = async {
-            if again || no_sync {
-                self.read_sync(epoch).await;
-            }
-        };
-        tokio::join!(attesters, sync);
-        if no_attesters || no_sync {
-            prepare::subscribe(&self.context, epoch).await;
-        }
-    }
-
-    /// Reads again what a new head makes doubtful.
-    async fn compare(&self, head: &Head) {
-        let epoch = self.context.chain.epoch_of(head.slot);
-        let mut doubtful = (Vec::new(), Vec::new());
-        self.update(|duties| doubtful = duties.doubtful(epoch, head));
-        let (attesters, proposers) = doubtful;
-        for epoch in proposers {
-            self.read_proposers(epoch).await;
-        }
-        for epoch in attesters {
-            self.read_attesters(epoch).await;
-            prepare::subscribe(&self.context, epoch).await;
-        }
-    }
-
-    async fn read_validators(&self) {
-        #[derive(Deserialize)]
-        struct Validator {
-            pubkey: PublicKeyBytes,
-        }
-        #[derive(Deserialize)]
-        struct Entry {
-            index: ValidatorIndex,
-            status: String,
-            validator: Validator,
-        }
-        let keys = &self.context.keys;
-        let ids: Vec<_> = keys.keys().collect();
-        let path = "/eth/v1/beacon/states/head/validators";
-        let answer = self
-            .ask::<Entry>(path, &serde_json::json!({ "ids": ids }))
-            .await;
-        let Some(answer) = answer else { return };
-        let active = answer.data.into_iter().filter(|entry| {
-            entry.status.starts_with("active") && keys.contains_key(&entry.validator.pubkey)
-        });
-        let validators = active.map(|entry| (entry.index, entry.validator.pubkey));
-        let validators = Arc::new(validators.collect());
-        self.duties
-            .send_modify(|duties| duties.validators = validators);
-    }
-
-    async fn read_attesters(&self, epoch: Epoch) {
-        let path = format!("/eth/v1/validator/duties/attester/{epoch}");
-        let Some(mut answer) = self.ask::<AttesterDuty>(&path, &self.indices()).await else {
-            return;
-        };
-        let own = self.own();
-        answer
-            .data
-            .retain(|duty| own.contains(&duty.validator_index));
-        let attesters = Attesters {
-            dependent_root: answer.dependent_root,
-            duties: Arc::new(answer.data),
-        };
-        self.duties.send_modify(|duties| {
-            duties.attesters.insert(epoch, attesters);
-        });
-    }
-
-    async fn read_proposers(&self, epoch: Epoch) {
-        let path = format!("/eth/v1/validator/duties/proposer/{epoch}");
-        let answer = self.context.http.get(&path, self.limit()).await;
-        let Some(mut answer) = self.counted::<ProposerDuty>(answer) else {
-            return;
-        };
-        let own = self.own();
-        answer
-            .data
-            .retain(|duty| own.contains(&duty.validator_index));
-        self.duties.send_modify(|duties| {
-            duties.proposers.insert(epoch, Arc::new(answer.data));
-        });
-    }
-
-    async fn read_sync(&self, epoch: Epoch) {
-        let path = format!("/eth/v1/validator/duties/sync/{epoch}");
-        let Some(mut answer) = self.ask::<SyncCommitteeDuty>(&path, &self.indices()).await else {
-            return;
-        };
-        let own = self.own();
-        answer
-            .data
-            .retain(|duty| own.contains(&duty.validator_index));
-        self.duties.send_modify(|duties| {
-            duties.sync.insert(epoch, Arc::new(answer.data));
-        });
-    }
-
-    /// Changes what nobody waits for.
-    fn update(&self, change: impl FnOnce(&mut Duties)) {
-        self.duties.send_if_modified(|duties| {
-            change(duties);
-            false
-        });
-    }
-
-    fn own(&self) -> BTreeSet<ValidatorIndex> {
-        self.duties.borrow().validators.keys().copied().collect()
-    }
-
-    fn indices(&self) -> Vec<ValidatorIndex> {
-        self.own().into_iter().collect()
-    }
-
-    fn limit(&self) -> Duration {
-        self.context.chain.spec.slot_duration
-    }
-
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl serde::Serialize,
-    ) -> Option<Answer<T>> {
-        let answer = self.context.http.ask(path, body, self.limit()).await;
-        self.counted(answer)
-    }
-
-    fn counted<T>(&self, answer: Result<Answer<T>, HttpError>) -> Option<Answer<T>> {
-        let counts = &self.context.counts;
-        match answer {
-            Ok(answer) => {
-                counts.done(Kind::Duties, 1);
-                Some(answer)
-            }
-            Err(error) => {
-                counts.failed(Kind::Duties, self.context.slot(), 1, &error);
-                None
-            }
-        }
     }
 }
 
