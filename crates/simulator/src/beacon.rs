@@ -10,10 +10,9 @@ use flotilla_duty::io::{
 };
 use flotilla_types::{
     AggregateValue, Attestation, AttestationData, AttesterDuty, AttesterValue, Bitlist, Chain,
-    CommitteeBits, CommitteeIndex, Epoch, ExecutionAddress, ListSizes,
-    ProposerDuty, PublicKeyBytes, Root,
-    SignatureBytes, Slot, SubcommitteeBits, SyncCommitteeContribution, SyncCommitteeDuty,
-    SyncContributions, Timestamp, UnsignedData, ValidatorIndex,
+    CommitteeBits, CommitteeIndex, Epoch, ExecutionAddress, ListSizes, ProposerDuty,
+    PublicKeyBytes, Root, SignatureBytes, Slot, SubcommitteeBits, SyncCommitteeContribution,
+    SyncCommitteeDuty, SyncContributions, Timestamp, UnsignedData, ValidatorIndex,
 };
 use sha2::{Digest, Sha256};
 
@@ -317,7 +316,10 @@ impl Beacons {
         let mut lists: BTreeMap<PublicKeyBytes, Vec<SyncCommitteeContribution>> = BTreeMap::new();
         for request in requests {
             let contribution = self.contribution(node, slot, request);
-            lists.entry(request.validator).or_default().push(contribution);
+            lists
+                .entry(request.validator)
+                .or_default()
+                .push(contribution);
         }
         let value = |mut list: Vec<SyncCommitteeContribution>| match plural {
             true => SyncContributions::plural(list),
@@ -395,8 +397,7 @@ impl Beacons {
     /// How long a beacon node takes to answer; `None` when it does not within two slots.
     pub fn delay(&mut self, node: usize, slot: Slot) -> Option<Duration> {
         let mut slow = self.scenario.slow_beacons.iter();
-        let slow =
-            slow.find(|&&(slow, from, to, _)| slow == node && (from..to).contains(&slot.0));
+        let slow = slow.find(|&&(slow, from, to, _)| slow == node && (from..to).contains(&slot.0));
         let usual = self
             .dice
             .between(Duration::from_millis(1), Duration::from_millis(30));

@@ -133,9 +133,8 @@ impl Tree {
     }
 
     fn lag(&self, node: usize, at: Duration) -> Duration {
-        let within = |from: u64, to: u64| {
-            (self.slot * from as u32..self.slot * to as u32).contains(&at)
-        };
+        let within =
+            |from: u64, to: u64| (self.slot * from as u32..self.slot * to as u32).contains(&at);
         let found = self
             .lags
             .iter()
@@ -287,10 +286,7 @@ mod tests {
         let at = SLOT * 9 + SLOT / 2;
         let (main, own) = (tree.head(0, at), tree.head(2, at));
         assert!(!tree.descends(own, main) && !tree.descends(main, own));
-        assert_eq!(
-            tree.ancestor(own, Slot(4)),
-            tree.ancestor(main, Slot(4))
-        );
+        assert_eq!(tree.ancestor(own, Slot(4)), tree.ancestor(main, Slot(4)));
         assert_eq!(tree.known(0, tree.root_of(own), at), None);
         assert_eq!(tree.known(2, tree.root_of(main), at), None);
         let back = SLOT * 13;

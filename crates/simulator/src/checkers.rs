@@ -129,8 +129,8 @@ impl Checkers {
         now: Timestamp,
     ) {
         for (item, data) in items {
-            let is_good = measure.is_groups(&item.validator, data)
-                && measure.is_sound(duty, *item, data);
+            let is_good =
+                measure.is_groups(&item.validator, data) && measure.is_sound(duty, *item, data);
             if !is_good {
                 self.report(Violation::BadSubmission(node, duty));
                 continue;

@@ -9,11 +9,11 @@ use flotilla_crypto::ShareIndex;
 use flotilla_duty::io::{ClientRequest, Item, Partial, PartialSet, Question, Reply};
 use flotilla_types::{
     AggregateAndProof, AggregateValue, AttestationData, AttesterDuty, AttesterValue,
-    BeaconCommitteeSelection, Chain, CommitteeIndex, ContributionAndProof, Duty, DutyKind, Proposal,
-    ProposerDuty, PublicKeyBytes, RandaoReveal, Root, SignatureBytes, SignedAggregateAndProof,
-    SignedAttestation, SignedContributionAndProof, SignedData, SignedProposal, Slot,
-    SyncCommitteeContribution, SyncCommitteeDuty, SyncCommitteeMessage, SyncCommitteeSelection,
-    is_attestation_aggregator, is_sync_aggregator,
+    BeaconCommitteeSelection, Chain, CommitteeIndex, ContributionAndProof, Duty, DutyKind,
+    Proposal, ProposerDuty, PublicKeyBytes, RandaoReveal, Root, SignatureBytes,
+    SignedAggregateAndProof, SignedAttestation, SignedContributionAndProof, SignedData,
+    SignedProposal, Slot, SyncCommitteeContribution, SyncCommitteeDuty, SyncCommitteeMessage,
+    SyncCommitteeSelection, is_attestation_aggregator, is_sync_aggregator,
 };
 
 use crate::scenario::Manners;
@@ -152,9 +152,14 @@ impl Client {
     }
 
     /// Does an errand with the duties of its slot.
-    pub fn run(&mut self, errand: Errand, slot: Slot, assigned: Assigned, hand: Hand<'_>) -> Vec<Call> {
-        self.slots
-            .retain(|known, _| known.0 + MEMORY > slot.0);
+    pub fn run(
+        &mut self,
+        errand: Errand,
+        slot: Slot,
+        assigned: Assigned,
+        hand: Hand<'_>,
+    ) -> Vec<Call> {
+        self.slots.retain(|known, _| known.0 + MEMORY > slot.0);
         let known = self.slots.entry(slot).or_default();
         match errand {
             Errand::Propose => {
@@ -196,10 +201,15 @@ impl Client {
                 calls.extend(self.go_on(slot));
                 calls
             }
-            (Question::Block { slot }, Reply::Block(proposal)) => self.sign_block(slot, proposal, hand),
-            (Question::Aggregate { slot, committee, .. }, Reply::Aggregate(value)) => {
-                self.sign_aggregate(slot, committee, &value, hand)
+            (Question::Block { slot }, Reply::Block(proposal)) => {
+                self.sign_block(slot, proposal, hand)
             }
+            (
+                Question::Aggregate {
+                    slot, committee, ..
+                },
+                Reply::Aggregate(value),
+            ) => self.sign_aggregate(slot, committee, &value, hand),
             (
                 Question::Contribution {
                     slot, subcommittee, ..
@@ -215,7 +225,11 @@ impl Client {
     }
 
     fn propose(&self, slot: Slot, hand: Hand<'_>) -> Vec<Call> {
-        let Some(known) = self.slots.get(&slot).filter(|known| !known.proposers.is_empty()) else {
+        let Some(known) = self
+            .slots
+            .get(&slot)
+            .filter(|known| !known.proposers.is_empty())
+        else {
             return vec![];
         };
         let epoch = hand.chain.epoch_of(slot);
@@ -415,8 +429,7 @@ impl Client {
             let duty = attesters.find(|duty| duty.pubkey == item.validator)?;
             Some(duty.committee_index)
         };
-        let committees: BTreeSet<_> =
-            selected.into_iter().filter_map(committee).collect();
+        let committees: BTreeSet<_> = selected.into_iter().filter_map(committee).collect();
         let ask = |committee| Question::Aggregate {
             slot,
             data_root: data.tree_hash_root(),
@@ -430,8 +443,7 @@ impl Client {
             return vec![];
         };
         let selected = self.selected(slot, DutyKind::PrepareSyncContribution);
-        let seats: BTreeSet<u64> =
-            selected.into_iter().map(|(item, _)| item.part).collect();
+        let seats: BTreeSet<u64> = selected.into_iter().map(|(item, _)| item.part).collect();
         let ask = |subcommittee| Question::Contribution {
             slot,
             subcommittee,

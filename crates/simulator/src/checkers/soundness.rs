@@ -62,10 +62,8 @@ impl Measure<'_> {
                         selection_proof: message.selection_proof,
                     };
                     index == Some(message.aggregator_index)
-                        && self.is_groups(
-                            &validator,
-                            &SignedData::PrepareSyncContribution(selection),
-                        )
+                        && self
+                            .is_groups(&validator, &SignedData::PrepareSyncContribution(selection))
                 }
                 SignedData::SyncMessage(message) => index == Some(message.validator_index),
                 SignedData::Exit(signed) => index == Some(signed.message.validator_index),
@@ -95,7 +93,6 @@ impl Measure<'_> {
     /// Whether an object carries the group's signature.
     pub fn is_groups(&self, validator: &PublicKeyBytes, data: &SignedData) -> bool {
         let root = data.signing_root(self.chain);
-        self.scheme
-            .check_group(*validator, root, *data.signature())
+        self.scheme.check_group(*validator, root, *data.signature())
     }
 }

@@ -244,7 +244,10 @@ impl Scenario {
             return;
         }
         let count = 1 + dice.index(self.nodes);
-        for node in (0..count).filter(|&node| self.lie(node).is_none()).collect::<Vec<_>>() {
+        for node in (0..count)
+            .filter(|&node| self.lie(node).is_none())
+            .collect::<Vec<_>>()
+        {
             let manners = match dice.below(8) {
                 0 | 1 => Manners::Punctual,
                 2 => Manners::Early,

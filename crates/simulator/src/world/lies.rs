@@ -286,8 +286,7 @@ impl World {
         let local = self.machines[node].local(self.now);
         let (beacons, now) = (&self.beacons, self.now);
         let ask = |question: &Question| beacons.examine(node, question, now).1;
-        self.checkers
-            .released(node, set, &self.chain, local, ask);
+        self.checkers.released(node, set, &self.chain, local, ask);
     }
 
     /// Our share's partial signatures go to all peers; a liar's go wrong.
@@ -298,16 +297,11 @@ impl World {
             Some(Lie::WrongRoot) => {
                 let (scheme, chain) = (&self.scheme, &self.chain);
                 let share = set.share;
-                liar::spoil(
-                    &mut set,
-                    chain,
-                    &mut self.dice,
-                    |validator, partial| {
-                        partial.signing_root = partial.data.signing_root(chain);
-                        let signature = scheme.sign(validator, share, partial.signing_root);
-                        partial.data = partial.data.clone().with_signature(signature);
-                    },
-                );
+                liar::spoil(&mut set, chain, &mut self.dice, |validator, partial| {
+                    partial.signing_root = partial.data.signing_root(chain);
+                    let signature = scheme.sign(validator, share, partial.signing_root);
+                    partial.data = partial.data.clone().with_signature(signature);
+                });
             }
             Some(_) => {}
         }

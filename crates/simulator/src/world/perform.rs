@@ -6,8 +6,8 @@ use std::time::Duration;
 use flotilla_crypto::{ShareIndex, Verified};
 use flotilla_duty::guard::{Question as GuardQuestion, Verdict};
 use flotilla_duty::io::{
-    Claim, Combination, Combined, ConsensusDraft, FetchError, Item, PartialSet, RecordItem, Request,
-    Roster,
+    Claim, Combination, Combined, ConsensusDraft, FetchError, Item, PartialSet, RecordItem,
+    Request, Roster,
 };
 use flotilla_duty::{Input, Output};
 use flotilla_qbft::{MessageKind, Recipients};
@@ -135,7 +135,11 @@ impl World {
     fn fetch(&mut self, node: usize, duty: Duty, request: &Request) {
         let Some(after) = self.beacons.delay(node, duty.slot) else {
             let result = Err(silence());
-            return self.answer(node, self.scenario.slot * 2, Input::Fetched { duty, result });
+            return self.answer(
+                node,
+                self.scenario.slot * 2,
+                Input::Fetched { duty, result },
+            );
         };
         let plural = self.scenario.plural;
         let set = self

@@ -33,7 +33,12 @@ pub(super) fn describe_input(line: &mut String, node: usize, input: &Input) {
             write!(line, "examined   n{node} {duty} {verdict:?}")
         }
         Input::Ask { request, question } => {
-            write!(line, "ask        n{node} #{} {}", request.0, question.duty())
+            write!(
+                line,
+                "ask        n{node} #{} {}",
+                request.0,
+                question.duty()
+            )
         }
         Input::Offer { request, set } => {
             write!(line, "offer      n{node} #{} {}", request.0, set.duty)
