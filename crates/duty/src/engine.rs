@@ -137,8 +137,19 @@ impl Shared {
     }
 }
 
-/// Exits that may be collected at once. They have no deadline, so peers could otherwise open any number.
-const EXITS_LIMIT: usize = 64;
+/// Exits that may be collected at once on peers' wishes. They have no deadline, so peers could otherwise open any number.
+const PEERS_EXITS_LIMIT: usize = 64;
+/// The same with those that our own operator wishes, whom peers must not be able to shut out.
+const EXITS_LIMIT: usize = 2 * PEERS_EXITS_LIMIT;
+
+/// Who opens a duty.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opener {
+    /// The clock, our own signer or operator.
+    Ourselves,
+    /// A peer's message.
+    Peer,
+}
 
 impl Engine {
     /// An engine that has nothing to do yet. Construction is silent; the first [`Input::Wake`] sets it going.
@@ -303,7 +314,7 @@ impl Engine {
             Input::Exit { validator, exit } => {
                 let slot = self.state.config.chain.first_slot(exit.epoch);
                 let duty = Duty::new(slot, DutyKind::Exit);
-                if self.life(now, duty).is_ok() {
+                if self.life(now, duty, Opener::Ourselves).is_ok() {
                     self.with(duty, |life, facts| {
                         life.on_exit(now, validator, exit, facts, out)
                     });
@@ -346,7 +357,7 @@ impl Engine {
         let duty = message.duty;
         let from = PeerIndex::new(message.message.source);
         let checked = match kinds::has_agreement(duty.kind) {
-            true => self.life(now, duty),
+            true => self.life(now, duty, Opener::Peer),
             false => Err(Rejected::UnknownDuty),
         };
         match checked {
@@ -369,13 +380,16 @@ impl Engine {
     ) {
         let duty = set.duty;
         let checked = match set.share == ShareIndex::from_peer(from.get()) {
-            true => self.check_set(&set).and_then(|()| self.life(now, duty)),
+            true => self
+                .check_set(&set)
+                .and_then(|()| self.life(now, duty, Opener::Peer)),
             false => Err(Rejected::ForeignShare),
         };
         match checked {
             Ok(()) => {
                 // What has no deadline outlives this process.
-                if duty.kind == DutyKind::Exit {
+                let open = self.lives.get(&duty).is_some_and(|life| !life.ended());
+                if duty.kind == DutyKind::Exit && open {
                     out.push(Output::Keep(set.clone()));
                 }
                 self.with(duty, |life, facts| {
@@ -409,7 +423,7 @@ impl Engine {
         out: &mut Vec<Output>,
     ) {
         let duty = question.duty();
-        match self.life(now, duty) {
+        match self.life(now, duty, Opener::Ourselves) {
             Ok(()) => self.with(duty, |life, _| life.on_question(request, question, out)),
             Err(_) => out.push(Output::Reply {
                 request,
@@ -427,7 +441,8 @@ impl Engine {
     ) {
         let duty = set.duty;
         let ours = set.share == self.state.config.cluster.share();
-        if ours && self.check_set(&set).is_ok() && self.life(now, duty).is_ok() {
+        let open = |engine: &mut Self| engine.life(now, duty, Opener::Ourselves).is_ok();
+        if ours && self.check_set(&set).is_ok() && open(self) {
             self.with(duty, |life, facts| {
                 life.on_offer(now, request, set, facts, out)
             });
@@ -446,7 +461,11 @@ impl Engine {
     fn on_kept(&mut self, now: Timestamp, set: PartialSet, out: &mut Vec<Output>) {
         let duty = set.duty;
         let ours = set.share == self.state.config.cluster.share();
-        if self.check_set(&set).is_ok() && self.life(now, duty).is_ok() {
+        let opener = match ours {
+            true => Opener::Ourselves,
+            false => Opener::Peer,
+        };
+        if self.check_set(&set).is_ok() && self.life(now, duty, opener).is_ok() {
             self.with(duty, |life, facts| match ours {
                 true => life.on_kept(now, set, facts, out),
                 false => {
@@ -470,7 +489,7 @@ impl Engine {
     }
 
     /// Makes sure that a duty has a life, if it may have one.
-    fn life(&mut self, now: Timestamp, duty: Duty) -> Result<(), Rejected> {
+    fn life(&mut self, now: Timestamp, duty: Duty, opener: Opener) -> Result<(), Rejected> {
         if self.lives.contains_key(&duty) {
             return Ok(());
         }
@@ -481,14 +500,14 @@ impl Engine {
         if chain.deadline(duty).is_some_and(|deadline| deadline <= now) {
             return Err(Rejected::Expired);
         }
-        let exits = |lives: &BTreeMap<Duty, Life>| {
-            let exits = lives.keys().filter(|duty| duty.kind == DutyKind::Exit);
-            exits.count()
-        };
         if duty.kind == DutyKind::Exit {
             // An exit may name any epoch of the past, and the next ones (spec 30 §1.6).
             chain.gate(duty, now).map_err(|_| Rejected::UnknownDuty)?;
-            if exits(&self.lives) >= EXITS_LIMIT {
+            let limit = match opener {
+                Opener::Ourselves => EXITS_LIMIT,
+                Opener::Peer => PEERS_EXITS_LIMIT,
+            };
+            if self.exits().count() >= limit {
                 return Err(Rejected::TooManyDuties);
             }
         } else {
@@ -568,12 +587,7 @@ impl Engine {
         {
             return self.with(duty, |life, facts| life.wake(now, facts, out));
         }
-        self.alarms.remove(&(at, duty));
-        self.hungry.remove(&duty);
-        let missing = self.missing(duty);
-        if let Some(mut life) = self.lives.remove(&duty) {
-            life.expire(&self.state.facts(), missing, out);
-        }
+        self.drop_life(at, duty, out);
     }
 
     /// Begins the duties of the slots around now, and finds when the next one is to begin.
@@ -595,11 +609,32 @@ impl Engine {
         let epoch = chain.epoch_at(now);
         if self.resent.replace(epoch) != Some(epoch) {
             let facts = self.state.facts();
-            let exits = self
-                .lives
-                .iter()
-                .filter(|(duty, _)| duty.kind == DutyKind::Exit);
-            exits.for_each(|(_, life)| life.resend(&facts, out));
+            self.exits().for_each(|(_, life)| life.resend(&facts, out));
+            self.drop_exits(out);
+        }
+    }
+
+    fn exits(&self) -> impl Iterator<Item = (&Duty, &Life)> + '_ {
+        let lives = self.lives.iter();
+        lives.filter(|(duty, _)| duty.kind == DutyKind::Exit)
+    }
+
+    /// Drops exits that are over, which no deadline does.
+    fn drop_exits(&mut self, out: &mut Vec<Output>) {
+        let over = self.exits().filter(|(_, life)| life.ended());
+        let over: Vec<(Timestamp, Duty)> =
+            over.map(|(duty, life)| (life.deadline(), *duty)).collect();
+        for (at, duty) in over {
+            self.drop_life(at, duty, out);
+        }
+    }
+
+    fn drop_life(&mut self, at: Timestamp, duty: Duty, out: &mut Vec<Output>) {
+        self.alarms.remove(&(at, duty));
+        self.hungry.remove(&duty);
+        let missing = self.missing(duty);
+        if let Some(mut life) = self.lives.remove(&duty) {
+            life.expire(&self.state.facts(), missing, out);
         }
     }
 
@@ -616,7 +651,7 @@ impl Engine {
             return;
         }
         let definitions = self.definitions(duty);
-        if !definitions.is_empty() && self.life(now, duty).is_ok() {
+        if !definitions.is_empty() && self.life(now, duty, Opener::Ourselves).is_ok() {
             self.with(duty, |life, facts| {
                 life.begin(now, &definitions, facts, out)
             });

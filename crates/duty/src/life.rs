@@ -170,7 +170,10 @@ pub(crate) struct Life {
     clients: Clients,
     prove_at: Option<Timestamp>,
     late_told: bool,
+    /// Nothing is left to be done.
     ended: bool,
+    /// Its end was told, which happens once.
+    end_told: bool,
 }
 
 impl Life {
@@ -210,6 +213,7 @@ impl Life {
             prove_at: None,
             late_told: false,
             ended: false,
+            end_told: false,
         }
     }
 
@@ -221,6 +225,11 @@ impl Life {
     /// Whether it has begun.
     pub fn begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether nothing is left to be done.
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether it still waits for results of other duties.
@@ -278,6 +287,8 @@ impl Life {
         self.knowledge
             .definitions
             .extend(definitions.iter().map(|(key, value)| (*key, value.clone())));
+        // More to do: a change of assignments may come after the first ones are done.
+        self.ended &= !fixed;
         match kinds::check_fork(self.duty, facts.chain) {
             Ok(()) if fixed => self.sign_fixed(facts),
             Ok(()) => {}
@@ -693,10 +704,7 @@ impl Life {
         missing: Option<(Ingredient, Vec<PeerIndex>)>,
         out: &mut Vec<Output>,
     ) {
-        if !self.ended {
-            self.ended = true;
-            out.extend(self.outcome(facts, missing).map(Output::Ended));
-        }
+        self.tell_end(facts, missing, out);
         self.clients.dismiss(out);
     }
 

@@ -40,6 +40,7 @@ struct Block {
 pub struct Tree {
     blocks: Vec<Block>,
     by_root: BTreeMap<Root, BlockId>,
+    seed: u64,
     slot: Duration,
     lags: Vec<crate::scenario::Lag>,
     forks: Vec<Fork>,
@@ -51,6 +52,7 @@ impl Tree {
         let mut tree = Self {
             blocks: vec![],
             by_root: BTreeMap::new(),
+            seed: scenario.seed,
             slot: scenario.slot,
             lags: scenario.lags.clone(),
             forks: scenario.forks.clone(),
@@ -105,7 +107,7 @@ impl Tree {
         fork: Option<usize>,
     ) -> BlockId {
         let id = self.blocks.len();
-        let root = crate::beacon::root(&[2, slot.0, id as u64]);
+        let root = crate::beacon::root(&[self.seed, slot.0, id as u64]);
         self.blocks.push(Block {
             slot,
             parent,

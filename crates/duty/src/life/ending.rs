@@ -28,10 +28,24 @@ impl Life {
             && self.expected().all(|(item, state)| settled(item, state))
             && !self.awaits_selections();
         if refused || complete {
-            self.ended = true;
-            out.extend(self.outcome(facts, None).map(Output::Ended));
-            self.items.values_mut().for_each(|state| state.book.clear());
+            self.tell_end(facts, None, out);
+            let done = self.items.values_mut().filter(|state| state.ended());
+            done.for_each(|state| state.book.clear());
         }
+    }
+
+    /// The duty is over. Its end is told once, even if changed assignments have brought more work since.
+    pub(super) fn tell_end(
+        &mut self,
+        facts: &Facts<'_>,
+        missing: Option<(Ingredient, Vec<PeerIndex>)>,
+        out: &mut Vec<Output>,
+    ) {
+        let told = std::mem::replace(&mut self.end_told, true);
+        if !self.ended && !told {
+            out.extend(self.outcome(facts, missing).map(Output::Ended));
+        }
+        self.ended = true;
     }
 
     /// Whether more items may become expected: validators whose selection proof is not known may be selected.

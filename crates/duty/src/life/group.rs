@@ -8,7 +8,7 @@ use flotilla_types::{DutyKind, PeerIndex, Root, SignedData, Timestamp};
 use super::{Group, Life};
 use crate::engine::Facts;
 use crate::io::{Claim, Combination, Combined, FetchError, Item, Output, PartialSet, Rejected};
-use crate::kinds::{self, Object, aggregation};
+use crate::kinds::{self, Object, aggregation, alone};
 use crate::knowledge::Weighed;
 use crate::schedule::retry_delay;
 use crate::signatures::Standing;
@@ -29,14 +29,20 @@ impl Life {
         facts: &Facts<'_>,
         out: &mut Vec<Output>,
     ) {
-        if self.ended {
+        if self.ended && !alone::is_fixed(self.duty.kind) {
             return;
         }
+        // Without a deadline there is no due point either: a peer's wish is reason enough to be at work.
+        self.begun |= self.duty.kind == DutyKind::Exit;
         let proof = facts.cluster.faulty() + 1;
         let mut second_root = false;
         for (validator, partial) in set.items {
             let item = Item::of(validator, &partial.data);
             let state = self.items.entry(item).or_default();
+            // Of what is done the book is closed; peers may be ahead of us with other assignments.
+            if self.ended && state.ended() {
+                continue;
+            }
             second_root |= state
                 .book
                 .insert(set.share, partial, Standing::Claimed)

@@ -187,6 +187,10 @@ impl Life {
 
     /// Sends what was sent before once more, unchanged, to peers that may have been away: for duties without deadline.
     pub fn resend(&self, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        // S11: nothing leaves while signing is paused.
+        if facts.paused || self.ended {
+            return;
+        }
         let share = facts.cluster.share();
         let items: BTreeMap<PublicKeyBytes, Partial> = self
             .items
@@ -194,7 +198,7 @@ impl Life {
             .filter(|(_, state)| state.own == Own::Sent && !state.ended())
             .filter_map(|(item, state)| Some((item.validator, state.book.of(share)?.clone())))
             .collect();
-        if !items.is_empty() && !self.ended {
+        if !items.is_empty() {
             out.push(Output::SendPartials(PartialSet {
                 duty: self.duty,
                 share,
