@@ -29,6 +29,8 @@ use crate::duties::{self, Members};
 use crate::exits::Exits;
 use crate::folder::{Folder, Passwords};
 use crate::graffiti::Graffiti;
+use crate::health::{self, Health};
+use crate::inclusion::{self, Inclusion};
 use crate::monitoring::{OutcomeStream, Readiness, Server, Sources, Status};
 use crate::preparations::{self, Overrides};
 use crate::shell::{Parts, Shell};
@@ -353,6 +355,7 @@ async fn start(
     for address in handle.listen_addresses() {
         info!(%address, "listening for peers");
     }
+    telemetry.chain(chain);
     let inbox = Shell::inbox();
     let parts = Arc::new(Parts {
         me,
@@ -378,6 +381,7 @@ async fn start(
         graffiti,
         plural: AtomicBool::new(false),
         clients: Clients::new(inbox.0.clone()),
+        inclusion: Inclusion::default(),
         exits: Arc::new(Mutex::new(exits)),
         introduction: PeerInfo {
             version: PEER_VERSION.into(),
@@ -403,6 +407,9 @@ async fn start(
         opened,
         started_ms: started.as_millis(),
         heard: Mutex::new(BTreeMap::new()),
+        health: Health::default(),
+        client_activity: None,
+        is_client_silent: AtomicBool::new(false),
         _held,
     };
     Ok((cluster, shell, overrides))
@@ -537,6 +544,8 @@ fn spawn_chores(
     let (node, time, facts) = (beacon.clone(), clock.clone(), Arc::clone(chain));
     tasks.spawn(chores::follow_head(running.to_vec(), node, time, facts));
     for cluster in running.iter().cloned() {
+        tasks.spawn(health::keep_watch(Arc::clone(&cluster)));
+        tasks.spawn(inclusion::every_epoch(Arc::clone(&cluster)));
         tasks.spawn(chores::ask_peers(cluster));
     }
     tasks
