@@ -17,7 +17,16 @@ fn a_threshold_of_operators_makes_a_validator_leave() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path().join("net");
     let testnet = Command::new(env!("CARGO_BIN_EXE_flotilla"))
-        .args(["testnet", "--validators", "2", "--slot-time", "1s", "--slots", "16", "--json"])
+        .args([
+            "testnet",
+            "--validators",
+            "2",
+            "--slot-time",
+            "1s",
+            "--slots",
+            "16",
+            "--json",
+        ])
         .args(["--kill", "3@3", "--restart", "3@8", "--dir", path(&dir)])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

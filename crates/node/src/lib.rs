@@ -15,6 +15,8 @@
 //! | [`folder`], [`lock`] | the data folder and its process lock |
 //! | [`remote`] | single requests to services outside: a definition's URL, execution clients, key managers |
 //! | [`clock`] | wall time that moves like monotonic time |
+//! | [`health`] | named checks of counters and facts, with advice |
+//! | [`inclusion`] | what became of our work on the chain |
 //! | [`telemetry`], [`monitoring`] | logs and metrics drawn from outcomes, and the HTTP server that shows them |
 
 mod chores;
@@ -25,6 +27,8 @@ mod duties;
 pub mod exits;
 pub mod folder;
 pub mod graffiti;
+pub mod health;
+pub mod inclusion;
 pub mod lock;
 pub mod monitoring;
 pub mod preparations;

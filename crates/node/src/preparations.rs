@@ -132,6 +132,7 @@ impl Plan {
             .iter()
             .map(|(validator, address)| (*validator, ExecutionAddress(address.0)))
             .collect();
+        cluster.parts.telemetry.fee_recipients(&recipients);
         // An error means that the shell is stopping.
         let _ = cluster.inbox.send(Input::FeeRecipients(recipients)).await;
     }

@@ -31,6 +31,8 @@ use crate::duties::{self, Rosters};
 use crate::exits::Exits;
 use crate::folder::{self, Folder, Passwords};
 use crate::graffiti::Graffiti;
+use crate::health::{self, Health};
+use crate::inclusion::{self, Inclusion};
 use crate::monitoring::{OutcomeStream, Readiness, Server, Sources, Status};
 use crate::preparations::{self, Overrides};
 use crate::shell::{Parts, Shell};
@@ -291,23 +293,10 @@ async fn bind_api(
         limits: server::Limits::default(),
     };
     let forwarder = Forwarder::new(parts.beacon.clone(), FORWARD_WITHIN);
-    let observer = Arc::new(ApiObserver(parts.telemetry.clone()));
+    let observer = parts.telemetry.api_observer();
     let server = server::Server::bind(server_config, api, forwarder, observer).await?;
     info!(address = %server.address(), "serving validator clients");
     Ok(server)
-}
-
-/// Requests of validator clients, for the metrics.
-struct ApiObserver(ClusterTelemetry);
-
-impl server::Observer for ApiObserver {
-    fn served(&self, request: &server::Served<'_>) {
-        self.0.client_request(request);
-    }
-
-    fn connection_refused(&self) {
-        warn!("a validator client's connection was refused: there are as many as there may be");
-    }
 }
 
 /// Opens what a cluster needs and puts its shell together.
@@ -420,6 +409,7 @@ async fn start(
     for address in handle.listen_addresses() {
         info!(%address, "listening for peers");
     }
+    telemetry.chain(chain);
     let inbox = Shell::inbox();
     let parts = Arc::new(Parts {
         me,
@@ -445,6 +435,7 @@ async fn start(
         graffiti,
         plural: AtomicBool::new(false),
         clients: Clients::new(inbox.0.clone()),
+        inclusion: Inclusion::default(),
         exits: Arc::new(Mutex::new(exits)),
         introduction: PeerInfo {
             version: PEER_VERSION.into(),
@@ -471,6 +462,9 @@ async fn start(
         opened,
         started_ms: started.as_millis(),
         heard: Mutex::new(BTreeMap::new()),
+        health: Health::default(),
+        client_activity: (config.signer == SignerKind::ValidatorClient).then(|| api.activity()),
+        is_client_silent: AtomicBool::new(false),
         _held,
     };
     Ok(Started {
@@ -610,6 +604,8 @@ fn spawn_chores(
     let (node, time, facts) = (beacon.clone(), clock.clone(), Arc::clone(chain));
     tasks.spawn(chores::follow_head(running.to_vec(), node, time, facts));
     for cluster in running.iter().cloned() {
+        tasks.spawn(health::keep_watch(Arc::clone(&cluster)));
+        tasks.spawn(inclusion::every_epoch(Arc::clone(&cluster)));
         tasks.spawn(chores::ask_peers(cluster));
     }
     tasks

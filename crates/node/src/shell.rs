@@ -33,6 +33,7 @@ use crate::duties::{self, Production, Rosters};
 use crate::exits::{self, Exits};
 use crate::folder;
 use crate::graffiti::Graffiti;
+use crate::inclusion::Inclusion;
 use crate::monitoring::{Kind, OutcomeStream};
 use crate::signer::Signer;
 use crate::slashing::Database;
@@ -79,6 +80,8 @@ pub(crate) struct Parts {
     pub plural: AtomicBool,
     /// Validator clients that wait for the engine.
     pub clients: Clients,
+    /// What became of our work on the chain.
+    pub inclusion: Inclusion,
     /// Exits that are being collected.
     pub exits: Arc<Mutex<Exits>>,
     /// What we tell peers about ourselves; the time is filled in.
@@ -406,10 +409,8 @@ impl Shell {
             }),
             Output::SendPartials(set) => {
                 let now = parts.clock.now();
-                let since_due = now.saturating_since(parts.chain.due(set.duty));
-                parts
-                    .telemetry
-                    .partials(parts.me, set.duty, set.items.len(), since_due);
+                let after_offset = now.saturating_since(parts.chain.timer_start(set.duty));
+                parts.telemetry.partials(parts.me, &set, after_offset);
                 self.broadcast(
                     Protocol::PartialSignatures,
                     &Bytes::from(signatures::encode(&set)),
@@ -455,6 +456,7 @@ impl Shell {
                 })
             }),
             Output::Submit { duty, items } => {
+                parts.inclusion.submitted(&items);
                 self.spawn(async move {
                     Some(duties::submit(&parts.beacon, &parts.chain, duty, items).await)
                 });
@@ -510,6 +512,9 @@ impl Shell {
         self.spawn(async move {
             let fetched =
                 duties::fetch(&parts.beacon, &parts.chain, duty, &request, production).await;
+            if let Ok(set) = &fetched {
+                parts.telemetry.fetched(set);
+            }
             let result = fetched.map(|set| parts.codec.value(set));
             Some(Input::Fetched { duty, result })
         });
@@ -583,13 +588,9 @@ async fn check(
     match decoded.await {
         Ok(Ok(input)) => {
             if let Input::Partials { from, set } = &input {
-                let since_due = parts
-                    .clock
-                    .now()
-                    .saturating_since(parts.chain.due(set.duty));
-                parts
-                    .telemetry
-                    .partials(*from, set.duty, set.items.len(), since_due);
+                let offset = parts.chain.timer_start(set.duty);
+                let after_offset = parts.clock.now().saturating_since(offset);
+                parts.telemetry.partials(*from, set, after_offset);
             }
             Some(input)
         }

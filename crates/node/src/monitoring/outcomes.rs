@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
-use crate::telemetry::stages;
+use crate::telemetry::{slow, stages};
 
 /// Lines kept for slow readers.
 const BACKLOG: usize = 1024;
@@ -104,6 +104,10 @@ fn to_json(cluster: &str, kind: Kind, outcome: &Outcome) -> Value {
         "round": outcome.round,
         "leader": outcome.leader.map(PeerIndex::get),
         "stages_ms": reached(outcome.due, stages::shared(outcome)),
+        "slowest": slow::slowest(outcome).map(|slow| json!({
+            "step": slow.step.name(),
+            "ms": slow.took.as_secs_f64() * 1000.0,
+        })),
         "validators": validators,
     })
 }

@@ -133,7 +133,8 @@ async fn health_and_metrics_are_served() {
         assert!(fetch(world.address, "/livez").await.ends_with("ok"));
         let unready = fetch(world.address, "/readyz").await;
         assert!(
-            unready.starts_with("HTTP/1.1 500") && unready.ends_with("ready check uninitialised"),
+            unready.starts_with("HTTP/1.1 500")
+                && unready.contains("ready check uninitialised: wait"),
             "{unready}"
         );
         world.readiness.send_replace(Readiness::Ready);
@@ -167,7 +168,7 @@ async fn outcomes_are_streamed_as_agreed() {
         let line = json_line(&mut reader).await;
         let expected = serde_json::json!({
             "kind": "late", "cluster": "abcdef0", "slot": 7, "duty": "attester", "due_ms": 1_004_000, "round": 1, "leader": 0,
-            "stages_ms": {"fetched": 10.0, "agreed": 50.0, "record": 55.0},
+            "stages_ms": {"fetched": 10.0, "agreed": 50.0, "record": 55.0}, "slowest": {"step": "exchange", "ms": 45.0},
             "validators": [
                 {"pubkey": PublicKeyBytes([1; 48]), "fate": "submitted", "quorum": 100.0, "aggregated": 110.0, "submitted": 120.0},
                 {"pubkey": PublicKeyBytes([2; 48]), "fate": "missed", "step": "exchange",

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use flotilla_duty::Outcome;
 use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
-use flotilla_types::{PeerIndex, Timestamp};
+use flotilla_types::{DutyKind, PeerIndex, Timestamp};
 
 use super::labels::{Labels, Shared};
 use super::metrics::Metrics;
+use super::slow::{self, Slow};
 use super::{ClusterNames, PROTOCOL, reasons, stages};
 
 /// Counts a duty that has ended.
@@ -165,7 +166,32 @@ fn misses(outcome: &Outcome) -> impl Iterator<Item = Miss<'_>> {
 }
 
 /// Validators that missed for the same reason, told in one line.
-fn grouped(names: &ClusterNames, outcome: &Outcome) -> BTreeMap<(Step, String, String), usize> {
+struct Group {
+    step: Step,
+    reason: String,
+    peers: String,
+    validators: usize,
+}
+
+impl Group {
+    fn warn(&self, names: &ClusterNames, outcome: &Outcome, word: &str) {
+        let slowest = slow::slowest(outcome);
+        tracing::warn!(
+            cluster = names.hash.as_str(),
+            slot = outcome.duty.slot.0,
+            duty = outcome.duty.kind.name(),
+            validators = self.validators,
+            step = self.step.name(),
+            reason = self.reason,
+            peers = self.peers,
+            slowest = slowest.map(|slow| slow.step.name()),
+            slowest_ms = slowest.map(|slow| slow.took.as_millis() as u64),
+            "{word}"
+        );
+    }
+}
+
+fn grouped(names: &ClusterNames, outcome: &Outcome) -> Vec<Group> {
     let mut groups = BTreeMap::new();
     for miss in misses(outcome) {
         let name = |peer: &PeerIndex| {
@@ -180,62 +206,62 @@ fn grouped(names: &ClusterNames, outcome: &Outcome) -> BTreeMap<(Step, String, S
             .entry((miss.step, miss.reason.to_string(), peers))
             .or_insert(0) += 1;
     }
-    groups
+    let group = |((step, reason, peers), validators)| Group {
+        step,
+        reason,
+        peers,
+        validators,
+    };
+    groups.into_iter().map(group).collect()
 }
 
-/// What is needed by the cluster only is not submitted.
-fn done_word(outcome: &Outcome) -> &'static str {
-    let submitted = outcome.items.values().any(|item| item.submitted.is_some());
-    if submitted { "submitted" } else { "combined" }
+/// Whether only the cluster needs what a duty of this kind makes.
+fn is_internal(kind: DutyKind) -> bool {
+    matches!(
+        kind,
+        DutyKind::Randao | DutyKind::PrepareAggregator | DutyKind::PrepareSyncContribution
+    )
 }
 
-/// One line for what was submitted, one per reason for what was missed.
-pub fn log_ended(names: &ClusterNames, outcome: &Outcome) {
+/// Whether too few peers took part in the duty's agreement.
+pub fn is_without_quorum(outcome: &Outcome) -> bool {
+    misses(outcome).any(|miss| matches!(miss.reason, Reason::NoQuorum { .. }))
+}
+
+/// One line for what was submitted, one per reason for what was missed. What only the cluster needs is told at debug level.
+pub fn log_ended(names: &ClusterNames, outcome: &Outcome, slow: Option<Slow>) {
     let (cluster, duty) = (names.hash.as_str(), outcome.duty.kind.name());
-    let slot = outcome.duty.slot.0;
-    let submitted = outcome.items.values().filter_map(ItemOutcome::done);
-    if let Some(last) = submitted.clone().max() {
+    let (slot, round) = (outcome.duty.slot.0, outcome.round);
+    let done = outcome.items.values().filter_map(ItemOutcome::done);
+    if let Some(last) = done.clone().max() {
         let after_due_ms = last.saturating_since(outcome.due).as_millis() as u64;
-        let validators = submitted.count();
-        tracing::info!(
-            cluster,
-            slot,
-            duty,
-            validators,
-            round = outcome.round,
-            after_due_ms,
-            "{}",
-            done_word(outcome)
-        );
+        let validators = done.count();
+        let slowest = slow.map(|slow| slow.step.name());
+        let slowest_ms = slow.map(|slow| slow.took.as_millis() as u64);
+        if is_internal(outcome.duty.kind) {
+            tracing::debug!(cluster, slot, duty, validators, after_due_ms, "combined");
+        } else {
+            tracing::info!(
+                cluster,
+                slot,
+                duty,
+                validators,
+                round,
+                after_due_ms,
+                slowest,
+                slowest_ms,
+                "submitted"
+            );
+        }
     }
-    for ((step, reason, peers), validators) in grouped(names, outcome) {
-        tracing::warn!(
-            cluster,
-            slot,
-            duty,
-            validators,
-            step = step.name(),
-            reason,
-            peers,
-            "missed"
-        );
+    for group in grouped(names, outcome) {
+        group.warn(names, outcome, "missed");
     }
 }
 
 /// Where a duty stands that is late.
 pub fn log_late(names: &ClusterNames, outcome: &Outcome) {
-    let (cluster, duty) = (names.hash.as_str(), outcome.duty.kind.name());
-    let slot = outcome.duty.slot.0;
-    for ((step, reason, peers), validators) in grouped(names, outcome) {
-        tracing::warn!(
-            cluster,
-            slot,
-            duty,
-            validators,
-            step = step.name(),
-            reason,
-            peers,
-            "late"
-        );
+    for group in grouped(names, outcome) {
+        group.warn(names, outcome, "late");
     }
 }
