@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     endpoint::Endpoint,
     error::{Failure, Reason, excerpt},
+    known::is_known,
     observer::{Observer, Request},
 };
 
@@ -145,7 +146,10 @@ impl Endpoint {
         self.tell(observer, call, start.elapsed(), result.is_ok());
         match &result {
             Ok(_) => self.set_answers(true),
-            Err((reason, _)) if reason.is_endpoint_fault() => self.set_answers(false),
+            // Some nodes say with 500 that they have a vote already.
+            Err((reason, body)) if reason.is_endpoint_fault() && !is_known(body) => {
+                self.set_answers(false);
+            }
             Err(_) => {}
         }
         result.map_err(|(reason, body)| Refusal {

@@ -24,6 +24,15 @@ pub(super) fn is_known(message: &[u8]) -> bool {
     TEXTS.iter().any(|text| plain.contains(text))
 }
 
+/// Whether a message is a list of error codes (`ATTESTATION_ERROR_…`, as Lodestar makes one for a batch) that all say that the
+/// node has the thing: everything else in the batch was accepted.
+pub(super) fn all_known(message: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(message);
+    let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+    let mut codes = words.filter(|word| word.contains("_ERROR_")).peekable();
+    codes.peek().is_some() && codes.all(|code| code.contains("ALREADY_KNOWN"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +48,15 @@ mod tests {
         ] {
             assert!(is_known(text.as_bytes()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_batch_is_known_if_every_code_says_so() {
+        let known = "Multiple errors on publishing:\nATTESTATION_ERROR_ATTESTATION_ALREADY_KNOWN\nATTESTATION_ERROR_ATTESTATION_ALREADY_KNOWN";
+        assert!(all_known(known.as_bytes()));
+        let mixed = format!("{known}\nATTESTATION_ERROR_UNKNOWN_TARGET_ROOT");
+        assert!(!all_known(mixed.as_bytes()));
+        assert!(!all_known(b"internal error") && !all_known(b""));
     }
 
     #[test]

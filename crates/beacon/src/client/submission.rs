@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{
     error::{Failure, Reason, excerpt, write_failures},
     exchange::{Call, Refusal},
-    known::is_known,
+    known::{all_known, is_known},
     node::BeaconNode,
 };
 
@@ -125,8 +125,8 @@ impl Tally {
             Ok(error) if rejected && !error.failures.is_empty() => {
                 self.add_indexed(&failure.endpoint, &error.failures)
             }
-            // Of several items it would not say which.
-            _ if self.total == 1 && is_known(&body) => self.open.clear(),
+            // Of several items a node that says so only once would not say which.
+            _ if (self.total == 1 && is_known(&body)) || all_known(&body) => self.open.clear(),
             _ => self.failures.push(failure),
         }
     }
