@@ -262,7 +262,8 @@ impl Life {
         .fold(self.expires, Timestamp::min)
     }
 
-    /// The time to begin has come, or a peer has begun before we knew of the duty (then `definitions` is empty).
+    /// The time to begin has come, or a peer has begun a duty of which we know nothing: then `definitions` is empty, and
+    /// `listed` tells whether it should be there.
     ///
     /// Known definitions are taken once; those of a fixed kind are added to, so that a change of proposers in the last third
     /// of a slot still finds its randao.
@@ -270,6 +271,7 @@ impl Life {
         &mut self,
         now: Timestamp,
         definitions: &Definitions,
+        listed: bool,
         facts: &Facts<'_>,
         out: &mut Vec<Output>,
     ) {
@@ -284,6 +286,7 @@ impl Life {
             return;
         }
         self.begun = true;
+        self.knowledge.listed = listed;
         self.knowledge
             .definitions
             .extend(definitions.iter().map(|(key, value)| (*key, value.clone())));

@@ -120,6 +120,7 @@ fn a_duty_that_waits_for_a_late_node_still_completes() {
         liars: vec![(0, Lie::Silent)],
         // Of the slot in which it starts it signs no head (S8): the process before may have signed another.
         sync_members: 0,
+        proposals: false,
         ..Scenario::healthy(7, 4)
     });
     assert!(report.rounds[&Duty::attester(Slot(3))].contains_key(&2));
