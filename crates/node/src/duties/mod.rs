@@ -7,6 +7,8 @@ mod fetch;
 mod rosters;
 mod submit;
 mod synthetic;
+#[cfg(test)]
+mod tests;
 
 use flotilla_beacon::client::{QueryError, Validator};
 use flotilla_duty::io::FetchError;
