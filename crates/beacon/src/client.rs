@@ -52,7 +52,7 @@ mod validators;
 
 pub use answers::{Genesis, Syncing, Validator, ValidatorStatus};
 pub use attesting::{AggregateQuery, ContributionQuery};
-pub use chain::{BlockId, BlockRoot, ChainHeader, FinalityCheckpoints};
+pub use chain::{BlockId, BlockRoot, ChainBlock, ChainHeader, FinalityCheckpoints};
 pub use config::{EndpointConfig, Timeouts};
 pub use duties::{AttesterDuties, ProposerDuties};
 pub use endpoint::EndpointStatus;

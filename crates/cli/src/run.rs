@@ -73,6 +73,10 @@ pub struct Arguments {
     /// Register the validators for blocks of builders; the same on all nodes of the cluster.
     #[arg(long)]
     builder_api: bool,
+    /// Rehearse proposals: each validator signs a block an epoch that is not submitted. Test networks only; the same on all
+    /// nodes of the cluster.
+    #[arg(long)]
+    synthetic_block_proposals: bool,
     /// Mark the key file as used with a time stamp beside it, and respect the mark of a Charon process.
     #[arg(long)]
     private_key_file_lock: bool,
@@ -138,7 +142,7 @@ pub struct Arguments {
 }
 
 /// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
-const WITHOUT_MEANING: [&str; 29] = [
+const WITHOUT_MEANING: [&str; 28] = [
     "consensus-protocol",
     "debug-address",
     "feature-set",
@@ -167,7 +171,6 @@ const WITHOUT_MEANING: [&str; 29] = [
     "simnet-slot-duration",
     "simnet-validator-keys-dir",
     "simnet-validator-mock",
-    "synthetic-block-proposals",
 ];
 
 /// Adds the flags of the field that `run` accepts and does not use.
@@ -304,6 +307,7 @@ impl Arguments {
             custom_network,
             no_verify: self.no_verify,
             builder_api: self.builder_api,
+            synthetic_proposals: self.synthetic_block_proposals,
             execution_client: self.execution.address(),
             graffiti: self.graffiti,
             graffiti_names_client: !self.graffiti_disable_client_append,

@@ -35,6 +35,9 @@ pub struct Config {
     pub execution_client: Option<String>,
     /// Whether blocks of builders are wanted: validators are registered for them.
     pub builder_api: bool,
+    /// Whether proposals are rehearsed: each validator signs a block an epoch that nobody submits. Refused where deposits are
+    /// real money.
+    pub synthetic_proposals: bool,
     /// The free bytes of our blocks: none, one text for all, or one for each validator.
     pub graffiti: Vec<String>,
     /// Whether graffiti says which software made the block.

@@ -133,6 +133,9 @@ impl Plan {
             .map(|(validator, address)| (*validator, ExecutionAddress(address.0)))
             .collect();
         cluster.parts.telemetry.fee_recipients(&recipients);
+        if let Some(rehearsal) = cluster.parts.rosters.rehearsal() {
+            rehearsal.pay_to(&recipients);
+        }
         // An error means that the shell is stopping.
         let _ = cluster.inbox.send(Input::FeeRecipients(recipients)).await;
     }

@@ -27,7 +27,7 @@ use crate::chores;
 use crate::clients::Clients;
 use crate::clock::{Clock, wall_clock};
 use crate::config::{ClusterConfig, Config, ValidatorApiConfig};
-use crate::duties::{self, Rosters};
+use crate::duties::{self, Rehearsal, Rosters};
 use crate::exits::Exits;
 use crate::folder::{self, Folder, Passwords};
 use crate::graffiti::Graffiti;
@@ -411,10 +411,11 @@ async fn start(
     }
     telemetry.chain(chain);
     let inbox = Shell::inbox();
+    let rehearsal = context.config.synthetic_proposals.then(Rehearsal::default);
     let parts = Arc::new(Parts {
         me,
         threshold,
-        rosters: Rosters::new(validators.clone()),
+        rosters: Rosters::new(validators.clone(), Arc::clone(chain), rehearsal),
         validators,
         members,
         hash: hex::encode(lock_hash)[..7].to_owned(),

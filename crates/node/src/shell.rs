@@ -446,6 +446,9 @@ impl Shell {
                     .ok()?;
                 Some(Input::Combined { duty, results })
             }),
+            Output::Submit { duty, items } if parts.rosters.is_rehearsed(&items) => {
+                self.spawn(async move { Some(duties::swallow(duty, items)) });
+            }
             Output::Submit { duty, items } => {
                 parts.inclusion.submitted(&items);
                 self.spawn(async move {
@@ -501,8 +504,15 @@ impl Shell {
             graffiti: parts.graffiti.of(validator.as_ref()),
         };
         self.spawn(async move {
-            let fetched =
-                duties::fetch(&parts.beacon, &parts.chain, duty, &request, production).await;
+            let fetched = duties::fetch(
+                &parts.beacon,
+                &parts.chain,
+                &parts.rosters,
+                duty,
+                &request,
+                production,
+            )
+            .await;
             if let Ok(set) = &fetched {
                 parts.telemetry.fetched(set);
             }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use flotilla_types::{BlockHeader, Checkpoint, Root, Slot, ValidatorIndex};
+use flotilla_types::{BlockHeader, Checkpoint, Fork, Root, Slot, ValidatorIndex};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     answers::{json, plain},
@@ -12,6 +13,9 @@ use super::{
     node::BeaconNode,
     status::SMALL,
 };
+
+/// Most bytes of a block without its blobs, in JSON: twice what the chain lets one weigh in SSZ.
+const BLOCK: usize = 32 << 20;
 
 /// Names a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,15 @@ pub struct ChainHeader {
     pub header: BlockHeader,
 }
 
+/// A block of the chain, with nothing beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChainBlock {
+    /// Its fork.
+    pub fork: Fork,
+    /// The block in the Beacon API's JSON, not looked into yet.
+    pub message: Value,
+}
+
 /// What is justified and finalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct FinalityCheckpoints {
@@ -90,6 +103,18 @@ impl BeaconNode {
         let path = format!("/eth/v1/beacon/headers/{block}");
         let call = self.get("beacon_block_header", &path, SMALL);
         self.query_optional(&call, |answer| header(&answer, block))
+            .await
+    }
+
+    /// A whole block (`GET /eth/v2/beacon/blocks/{id}`), in JSON so that it can be changed; `None` for one that no endpoint
+    /// has.
+    ///
+    /// # Errors
+    /// [`QueryError`] when no endpoint answered.
+    pub async fn block(&self, block: BlockId) -> Result<Option<ChainBlock>, QueryError> {
+        let path = format!("/eth/v2/beacon/blocks/{block}");
+        let call = self.get("signed_beacon_block", &path, BLOCK);
+        self.query_optional(&call, |answer| whole_block(&answer))
             .await
     }
 
@@ -135,6 +160,27 @@ struct MessageLayout {
     parent_root: Root,
     state_root: Root,
     body_root: Root,
+}
+
+#[derive(Deserialize)]
+struct BlockLayout {
+    version: String,
+    data: BlockMessage,
+}
+
+#[derive(Deserialize)]
+struct BlockMessage {
+    message: Value,
+}
+
+fn whole_block(answer: &Answer) -> Result<ChainBlock, String> {
+    let BlockLayout { version, data } = json(answer)?;
+    let fork = Fork::from_name(&version)
+        .ok_or_else(|| format!("a block of fork {version:?}, which is not known here"))?;
+    Ok(ChainBlock {
+        fork,
+        message: data.message,
+    })
 }
 
 fn block_root(answer: &Answer, asked: BlockId) -> Result<BlockRoot, String> {

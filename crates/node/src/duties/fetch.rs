@@ -13,7 +13,7 @@ use flotilla_types::{
 use futures::future::{join_all, try_join_all};
 use tracing::{debug, warn};
 
-use super::{failed, not_yet};
+use super::{Rosters, failed, not_yet, synthetic};
 
 /// How blocks are asked for.
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ const LAST_PART: u32 = 3;
 pub(crate) async fn fetch(
     beacon: &BeaconNode,
     chain: &Chain,
+    rosters: &Rosters,
     duty: Duty,
     request: &Request,
     production: Production,
@@ -43,7 +44,14 @@ pub(crate) async fn fetch(
     match request {
         Request::Attestations(attesters) => attestations(beacon, chain, duty, attesters).await,
         Request::Block { proposer, randao } => {
-            block(beacon, chain, proposer, *randao, production).await
+            let rehearsal = rosters.rehearsal_of(beacon, proposer).await;
+            match rehearsal.map_err(|error| failed(&error))? {
+                Some(rehearsal) => {
+                    let payee = rehearsal.payee(&proposer.pubkey);
+                    synthetic::block(beacon, chain, proposer, *randao, payee).await
+                }
+                None => block(beacon, chain, proposer, *randao, production).await,
+            }
         }
         Request::Aggregates(requests) => aggregates(beacon, chain, duty, requests).await,
         Request::Contributions(requests) => {

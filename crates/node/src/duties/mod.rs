@@ -6,6 +6,9 @@ mod chain;
 mod fetch;
 mod rosters;
 mod submit;
+mod synthetic;
+#[cfg(test)]
+mod tests;
 
 use flotilla_beacon::client::{QueryError, Validator};
 use flotilla_duty::io::FetchError;
@@ -15,6 +18,7 @@ pub(crate) use chain::{examine, head};
 pub(crate) use fetch::{Production, fetch};
 pub(crate) use rosters::{List, Rosters, announce_aggregators, of_epoch};
 pub(crate) use submit::submit;
+pub(crate) use synthetic::{Rehearsal, swallow};
 
 fn failed(error: &QueryError) -> FetchError {
     FetchError {

@@ -1,6 +1,6 @@
 //! Who has which duty in an epoch, and who our validators are on the chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
@@ -8,13 +8,15 @@ use flotilla_beacon::client::{
     BeaconNode, CommitteeSubscription, QueryError, SyncCommitteeSubscription, Validator,
 };
 use flotilla_duty::Input;
-use flotilla_duty::io::{Assignments, Roster};
+use flotilla_duty::io::{Assignments, Item, Roster};
 use flotilla_types::{
-    AttesterDuty, Epoch, PublicKeyBytes, Root, SyncCommitteeDuty, ValidatorIndex,
+    AttesterDuty, Chain, Epoch, ProposerDuty, PublicKeyBytes, Root, SignedData, Slot,
+    SyncCommitteeDuty, ValidatorIndex,
 };
 use tokio::sync::Mutex;
 use tracing::debug;
 
+use super::synthetic::{self, Rehearsal};
 use super::{failed, is_active_in};
 
 /// Our validators as the chain knows them, asked for once an epoch.
@@ -62,17 +64,17 @@ impl Members {
         Ok(validators)
     }
 
-    /// The indices of those that have duties in `epoch`.
+    /// Those that have duties in `epoch`.
     pub async fn active_in(
         &self,
         beacon: &BeaconNode,
         epoch: Epoch,
-    ) -> Result<Vec<ValidatorIndex>, QueryError> {
+    ) -> Result<Vec<Validator>, QueryError> {
         let validators = self.of(beacon, epoch).await?;
         Ok(validators
             .iter()
             .filter(|validator| is_active_in(validator, epoch))
-            .map(|validator| validator.index)
+            .cloned()
             .collect())
     }
 }
@@ -86,6 +88,19 @@ pub(crate) struct List {
     pub execution_optimistic: bool,
     /// Who has which duty.
     pub assignments: Assignments,
+    /// The slots of proposals that are rehearsals.
+    pub synthetic: BTreeSet<Slot>,
+}
+
+impl List {
+    fn of(dependent_root: Root, execution_optimistic: bool, assignments: Assignments) -> Self {
+        Self {
+            dependent_root,
+            execution_optimistic,
+            assignments,
+            synthetic: BTreeSet::new(),
+        }
+    }
 }
 
 /// The lists as last heard, for validator clients, which ask for them often. A list whose dependent root has changed is
@@ -95,18 +110,47 @@ pub(crate) struct Rosters {
     /// Our validators.
     pub members: Members,
     lists: std::sync::Mutex<BTreeMap<(Epoch, Roster), Arc<List>>>,
+    chain: Arc<Chain>,
+    rehearsal: Option<Rehearsal>,
 }
 
 /// Epochs whose lists are kept, the newest.
 const EPOCHS_KEPT: u64 = 3;
 
 impl Rosters {
-    /// Of validators of which nothing is known yet.
-    pub fn new(keys: Vec<PublicKeyBytes>) -> Self {
+    /// Of validators of which nothing is known yet. With a rehearsal, those without a real turn to propose have one that is
+    /// not.
+    pub fn new(keys: Vec<PublicKeyBytes>, chain: Arc<Chain>, rehearsal: Option<Rehearsal>) -> Self {
         Self {
             members: Members::new(keys),
             lists: std::sync::Mutex::default(),
+            chain,
+            rehearsal,
         }
+    }
+
+    /// What is rehearsed with, if proposals are rehearsed.
+    pub fn rehearsal(&self) -> Option<&Rehearsal> {
+        self.rehearsal.as_ref()
+    }
+
+    /// What to rehearse a proposal with, if it is no real one.
+    pub async fn rehearsal_of(
+        &self,
+        beacon: &BeaconNode,
+        proposer: &ProposerDuty,
+    ) -> Result<Option<&Rehearsal>, QueryError> {
+        let Some(rehearsal) = &self.rehearsal else {
+            return Ok(None);
+        };
+        let epoch = self.chain.epoch_of(proposer.slot);
+        let list = self.get(beacon, epoch, Roster::Proposers).await?;
+        Ok(list.synthetic.contains(&proposer.slot).then_some(rehearsal))
+    }
+
+    /// Whether a submission is a rehearsal's; never without one.
+    pub fn is_rehearsed(&self, items: &[(Item, SignedData)]) -> bool {
+        self.rehearsal.is_some() && synthetic::is_synthetic(items)
     }
 
     /// A list as last heard, or asked for now.
@@ -130,7 +174,16 @@ impl Rosters {
         epoch: Epoch,
         roster: Roster,
     ) -> Result<Arc<List>, QueryError> {
-        let list = Arc::new(ask(beacon, &self.members, epoch, roster).await?);
+        let mut list = ask(beacon, &self.members, epoch, roster).await?;
+        if let Assignments::Proposers(duties) = &mut list.assignments
+            && self.rehearsal.is_some()
+        {
+            let active = self.members.active_in(beacon, epoch).await?;
+            let more = synthetic::proposers(&self.chain, epoch, &active, duties);
+            list.synthetic = more.iter().map(|duty| duty.slot).collect();
+            duties.extend(more);
+        }
+        let list = Arc::new(list);
         let mut lists = self.lock();
         lists.insert((epoch, roster), Arc::clone(&list));
         lists.retain(|(kept, _), _| kept.0 + EPOCHS_KEPT > epoch.0);
@@ -188,31 +241,22 @@ async fn ask(
     epoch: Epoch,
     roster: Roster,
 ) -> Result<List, QueryError> {
-    let indices = members.active_in(beacon, epoch).await?;
+    let active = members.active_in(beacon, epoch).await?;
+    let indices: Vec<ValidatorIndex> = active.iter().map(|validator| validator.index).collect();
     Ok(match roster {
         Roster::Attesters => {
             let answer = beacon.attester_duties(epoch, &indices).await?;
-            List {
-                dependent_root: answer.dependent_root,
-                execution_optimistic: answer.execution_optimistic,
-                assignments: Assignments::Attesters(answer.duties),
-            }
+            let duties = Assignments::Attesters(answer.duties);
+            List::of(answer.dependent_root, answer.execution_optimistic, duties)
         }
         Roster::Proposers => {
             let answer = beacon.proposer_duties(epoch).await?;
-            List {
-                dependent_root: answer.dependent_root,
-                execution_optimistic: answer.execution_optimistic,
-                assignments: Assignments::Proposers(answer.duties),
-            }
+            let duties = Assignments::Proposers(answer.duties);
+            List::of(answer.dependent_root, answer.execution_optimistic, duties)
         }
         Roster::SyncCommittee => {
             let duties = beacon.sync_duties(epoch, &indices).await?;
-            List {
-                dependent_root: Root::default(),
-                execution_optimistic: false,
-                assignments: Assignments::SyncCommittee(duties),
-            }
+            List::of(Root::default(), false, Assignments::SyncCommittee(duties))
         }
     })
 }

@@ -62,6 +62,17 @@ pub enum StartError {
         /// What is wrong.
         source: KeyTableError,
     },
+    /// Blocks for rehearsal are signed on test networks only.
+    #[error(
+        "{lock} is for {network}, where deposits are real money; proposals are rehearsed on test networks only, so start without \
+         --synthetic-block-proposals"
+    )]
+    RehearsalOfRealMoney {
+        /// The lock file.
+        lock: PathBuf,
+        /// Its network.
+        network: String,
+    },
     /// A lock hash of another length than 32 bytes.
     #[error("{0}: lock_hash must have 32 bytes")]
     LockHash(PathBuf),

@@ -80,6 +80,7 @@ async fn open_folder(
         None => Networks::public(),
     };
     let (paths, no_verify) = (cluster.paths.clone(), config.no_verify);
+    let rehearses = config.synthetic_proposals;
     let (password, execution) = (
         cluster.identity_password.clone(),
         config.execution_client.clone(),
@@ -96,10 +97,15 @@ async fn open_folder(
             ..VerifyOptions::new(&networks)
         };
         let folder = Folder::open(paths, &password, &LoadOptions { verify, no_verify })?;
-        let network = networks
-            .by_fork_version(folder.lock.fork_version())
-            .map(|network| network.name.clone());
-        Ok::<_, StartError>((folder, network.unwrap_or_else(|_| "unknown".into())))
+        let network = networks.by_fork_version(folder.lock.fork_version()).ok();
+        if let Some(network) = network.filter(|network| rehearses && network.has_real_money()) {
+            return Err(StartError::RehearsalOfRealMoney {
+                lock: folder.paths.lock,
+                network: network.name.clone(),
+            });
+        }
+        let name = network.map_or_else(|| "unknown".into(), |network| network.name.clone());
+        Ok::<_, StartError>((folder, name))
     })
     .await
     .map_err(|error| StartError::Stopped(format!("opening the folder: {error}")))??;

@@ -7,4 +7,5 @@ mod encodings;
 mod folder;
 mod proposals;
 mod signing;
+mod snapshots;
 mod time;

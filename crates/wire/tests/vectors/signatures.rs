@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flotilla_crypto::{PublicKey, Signature, verify};
-use flotilla_duty::io::PartialSet;
+use flotilla_duty::io::{HANDLED_KINDS, Partial, PartialSet};
 use flotilla_types::{Chain, ChainSpec, DutyKind, PeerIndex, PublicKeyBytes, Slot, Timestamp};
 use flotilla_wire::Reject;
 use flotilla_wire::proto::core::{Duty, ParSigExMsg, ParSignedData, ParSignedDataSet};
@@ -65,7 +65,7 @@ fn read(content: &[u8], file: &Value, at: Timestamp) -> Result<PartialSet, Rejec
         content,
         PeerIndex::new(from),
         &validators(file),
-        DutyKind::ALL,
+        HANDLED_KINDS,
         &hoodi(),
         at,
     )
@@ -95,29 +95,39 @@ fn parsigex_messages_vectors() {
 /// The signing root is that on record, and the one that the share signed.
 fn check_root(file: &Value, message: &Value, set: &PartialSet) {
     let name = text(message, "name");
-    let (validator, partial) = set.items.first_key_value().unwrap();
+    let partial = set.items.values().next().unwrap();
     assert_eq!(
         partial.signing_root.0.as_slice(),
         bytes(message, "signing_root"),
         "{name}"
     );
+    assert!(holds(file, set), "{name}");
+}
+
+/// Whether every partial signature of a set is its share's.
+fn holds(file: &Value, set: &PartialSet) -> bool {
+    let mut items = set.items.iter();
+    items.all(|(validator, partial)| signed_by_share(file, set.share.peer(), validator, partial))
+}
+
+fn signed_by_share(
+    file: &Value,
+    share: usize,
+    validator: &PublicKeyBytes,
+    partial: &Partial,
+) -> bool {
     let shares = list(file, "validators")
         .iter()
         .find(|entry| bytes(entry, "public_key") == validator.0)
         .unwrap();
-    let share = list(shares, "public_shares")[set.share.peer()]
-        .as_str()
-        .unwrap();
+    let share = list(shares, "public_shares")[share].as_str().unwrap();
     let share = PublicKey::from_bytes(&hex::decode(share).unwrap().try_into().unwrap()).unwrap();
     let signature = Signature::from_bytes(&partial.data.signature().0).unwrap();
-    assert!(
-        verify(&share, &partial.signing_root.0, &signature),
-        "{name}"
-    );
+    verify(&share, &partial.signing_root.0, &signature)
 }
 
 /// Messages are taken in their own time: that a duty is over is noticed here, and only in the store by the node that gave
-/// the verdicts. A verdict that hangs on a BLS signature is the workers'.
+/// the verdicts. A message that passes here is refused for a BLS signature if for anything.
 #[test]
 fn parsigex_verdicts_vectors() {
     for file in files("consensus", "parsigex_messages") {
@@ -132,6 +142,10 @@ fn parsigex_verdicts_vectors() {
             let verdict = read(&content, &file, at);
             let label = verdict.as_ref().map_or_else(Reject::label, |_| "passed");
             assert!(expected(case).contains(&label), "{name}: {label}");
+            if let Ok(set) = verdict {
+                let accepted = text(case, "verdict") == "accepted";
+                assert_eq!(holds(&file, &set), accepted, "{name}");
+            }
         }
     }
 }
