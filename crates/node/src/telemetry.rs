@@ -11,6 +11,7 @@ mod counts;
 mod families;
 mod health;
 mod labels;
+mod log_lines;
 mod metrics;
 mod participation;
 mod peers;
@@ -36,6 +37,7 @@ use prometheus_client::registry::Registry;
 
 pub use api::ApiObserver;
 pub use counts::{Counts, Timing};
+pub use log_lines::log_line;
 pub use peers::{PeerInfo, Traffic};
 pub use tally::{Ends, KindEnds};
 
@@ -100,6 +102,7 @@ impl Telemetry {
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
         registry.register_collector(Box::new(process::ProcessCollector));
+        registry.register_collector(Box::new(log_lines::LogCollector));
         Self {
             registry: Arc::new(registry),
             metrics,
