@@ -93,7 +93,7 @@ pub struct Summary {
     /// Blocks, by what became of them.
     pub blocks: BTreeMap<Fate, u64>,
     /// The last block that was not included: its slot.
-    pub last_missed_block: Option<Slot>,
+    pub last_missed_block: Option<u64>,
     /// The attestations of the last epoch that has been asked for; absent before, and where beacon nodes do not tell.
     pub last_epoch: Option<EpochReport>,
 }
@@ -236,7 +236,7 @@ impl Summary {
             Finding::Block { slot, fate, .. } => {
                 *self.blocks.entry(fate).or_insert(0) += 1;
                 if matches!(fate, Fate::Empty | Fate::Replaced) {
-                    self.last_missed_block = Some(slot);
+                    self.last_missed_block = Some(slot.0);
                 }
             }
         }

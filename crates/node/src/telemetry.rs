@@ -427,7 +427,13 @@ impl ClusterTelemetry {
             .get_or_create(&self.labels([("duty", duty.kind.name())]))
             .inc();
         let leader = self.peer_name(leader);
-        tracing::info!(cluster = self.names.hash, %duty, round, leader, "agreement goes to another round");
+        let cluster = self.names.hash.as_str();
+        // Agreements of other kinds may go on for long without harm.
+        if matches!(duty.kind, DutyKind::Proposer | DutyKind::Attester) {
+            tracing::info!(cluster, %duty, round, leader, "agreement goes to another round");
+        } else {
+            tracing::debug!(cluster, %duty, round, leader, "agreement goes to another round");
+        }
     }
 
     /// A transaction of the slashing database took this long.

@@ -75,7 +75,7 @@ fn a_block_that_the_chain_went_past_is_missed() {
             inclusion.event(NODE, &event);
         }
         assert_eq!(fate(&inclusion.settle(Slot(16))), Some(expected));
-        assert_eq!(inclusion.summary().last_missed_block, Some(Slot(10)));
+        assert_eq!(inclusion.summary().last_missed_block, Some(10));
     }
 }
 
