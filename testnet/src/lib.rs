@@ -4,6 +4,7 @@
 //! that shares none of its decisions: [`chain`] is a beacon chain that checks every signature under the group key,
 //! [`api`] serves it to each operator as a Beacon API, [`proxy`] puts latency between the nodes, and [`run`] starts the
 //! operators' processes, disturbs them as [`Options`] say, listens to their outcomes and draws up a [`Report`].
+//! [`validator`] is a small validator client for clusters whose nodes do not sign by themselves.
 //! [`mod@bench`] runs one testnet after another to measure signing latency.
 //!
 //! Nodes are foreign processes here. This crate knows their command line, their metrics and their stream of outcomes,
@@ -29,7 +30,10 @@ pub mod options;
 pub mod proxy;
 pub mod report;
 mod runner;
+pub mod validator;
 
 pub use options::Options;
 pub use report::Report;
-pub use runner::{FolderError, NODE_COMMAND, PROXY_COMMAND, StartError, node_main, run};
+pub use runner::{
+    FolderError, ForeignError, NODE_COMMAND, PROXY_COMMAND, StartError, node_main, run,
+};

@@ -25,6 +25,16 @@ pub enum Preset {
     Minimal,
 }
 
+/// Who makes a node's partial signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signer {
+    /// The node itself.
+    #[default]
+    Builtin,
+    /// A validator client beside it.
+    ValidatorClient,
+}
+
 /// How progress is told on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
@@ -60,6 +70,10 @@ pub struct Options {
     pub seed: Seed,
     /// List sizes of the chain.
     pub preset: Preset,
+    /// Who signs for each node; the list begins anew at its end. Empty is the built-in signer everywhere.
+    pub signers: Vec<Signer>,
+    /// The validator client, as a shell command with `{api}`, `{keystores}` and `{node}`; one of our own when `None`.
+    pub vc_command: Option<String>,
     /// Nodes to kill.
     pub kills: Vec<NodeAtSlot>,
     /// Nodes to start again.
@@ -74,6 +88,12 @@ pub struct Options {
     pub latency: Duration,
     /// Uniform variation of `latency`, either way.
     pub jitter: Duration,
+    /// Somebody else's beacon nodes, by URL, for every node of the cluster; none for the simulator's. They need `cluster`:
+    /// the validators must be on that chain already. Slots count from the beginning of the run, and what became of duties
+    /// is what the nodes say of it.
+    pub beacon_nodes: Vec<String>,
+    /// Whether beacon nodes have a builder: validators registered with it get its blocks.
+    pub builder: bool,
     /// How progress is told.
     pub progress: Progress,
 }
@@ -92,6 +112,8 @@ impl Default for Options {
             cluster: None,
             seed: Seed(1),
             preset: Preset::default(),
+            signers: Vec::new(),
+            vc_command: None,
             kills: Vec::new(),
             restarts: Vec::new(),
             pauses: Vec::new(),
@@ -99,6 +121,8 @@ impl Default for Options {
             beacon_faults: Vec::new(),
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
+            beacon_nodes: Vec::new(),
+            builder: false,
             progress: Progress::default(),
         }
     }
@@ -117,6 +141,16 @@ pub enum UsageError {
         /// What is possible.
         expected: String,
     },
+    /// Somebody else's beacon node knows nothing of keys that are made for the run.
+    #[error(
+        "--beacon-node-endpoints needs --cluster: the validators must be on that chain already"
+    )]
+    ForeignWithoutCluster,
+    /// Somebody else's beacon nodes cannot be made to fail.
+    #[error(
+        "--beacon-node-endpoints goes without --{0}, which is for the simulator's beacon nodes"
+    )]
+    ForeignFault(&'static str),
     /// A fault names a node that does not exist.
     #[error("--{flag} names node {node}; nodes are 0 to {last}")]
     NoSuchNode {
@@ -130,6 +164,12 @@ pub enum UsageError {
 }
 
 impl Options {
+    /// Who signs for a node.
+    pub fn signer_of(&self, node: usize) -> Signer {
+        let signer = self.signers.get(node % self.signers.len().max(1));
+        signer.copied().unwrap_or_default()
+    }
+
     /// The threshold: as given, else two thirds of `nodes`, rounded up.
     pub fn threshold_of(&self, nodes: usize) -> usize {
         self.threshold.unwrap_or((2 * nodes).div_ceil(3))
@@ -140,6 +180,7 @@ impl Options {
     /// # Errors
     /// The first option that is out of range.
     pub fn validate(&self) -> Result<(), UsageError> {
+        self.validate_foreign()?;
         range("nodes", self.nodes, MIN_OPERATORS..=MAX_NODES)?;
         range("validators", self.validators, 1..=MAX_VALIDATORS)?;
         range("threshold", self.threshold_of(self.nodes), 2..=self.nodes)?;
@@ -160,6 +201,24 @@ impl Options {
         self.slow_beacons
             .iter()
             .try_for_each(|slow| range_of_time("slow-beacon", slow.delay))
+    }
+
+    fn validate_foreign(&self) -> Result<(), UsageError> {
+        if self.beacon_nodes.is_empty() {
+            return Ok(());
+        }
+        if self.cluster.is_none() {
+            return Err(UsageError::ForeignWithoutCluster);
+        }
+        let given = [
+            ("slow-beacon", !self.slow_beacons.is_empty()),
+            ("beacon-fault", !self.beacon_faults.is_empty()),
+            ("builder", self.builder),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(UsageError::ForeignFault(flag)),
+            None => Ok(()),
+        }
     }
 
     /// Checks that every fault names one of `nodes` nodes.
@@ -330,16 +389,28 @@ pub enum Misbehaviour {
     Silent,
     /// Its answers never end.
     Endless,
+    /// Its head jumps to a sibling block now and then, and the roots that duties hang on with it.
+    Reorg,
+    /// It follows a chain of its own: heads, sources and targets that nobody else has.
+    WrongFork,
+    /// Blocks that may be a builder's come a whole slot late.
+    LateBuilder,
+    /// The builder does not reveal its payloads: blinded blocks are refused.
+    BadBuilder,
 }
 
 impl Misbehaviour {
     /// Each with its name on the command line.
-    const NAMES: [(&'static str, Self); 5] = [
+    const NAMES: [(&'static str, Self); 9] = [
         ("lagging", Self::Lagging),
         ("5xx", Self::Errors),
         ("garbage", Self::Garbage),
         ("silent", Self::Silent),
         ("endless", Self::Endless),
+        ("reorg", Self::Reorg),
+        ("wrong-fork", Self::WrongFork),
+        ("late-builder", Self::LateBuilder),
+        ("bad-builder", Self::BadBuilder),
     ];
 
     /// Its name on the command line.
@@ -373,7 +444,7 @@ impl FromStr for BeaconFault {
         parse().ok_or_else(|| {
             ParseError::new(
                 text,
-                "NODE@A..B:HOW with A before B and lagging, 5xx, garbage, silent or endless, such as 0@5..9:5xx",
+                "NODE@A..B:HOW with A before B and lagging, 5xx, garbage, silent, endless, reorg, wrong-fork, late-builder or bad-builder, such as 0@5..9:5xx",
             )
         })
     }
@@ -493,6 +564,19 @@ mod tests {
         );
         assert!(flag(|options| options.slots = Some(0)).contains("--slots"));
         assert_eq!(Options::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn foreign_beacon_nodes_need_a_cluster_and_take_no_faults() {
+        let mut options = Options {
+            beacon_nodes: vec!["http://127.0.0.1:5052".into()],
+            ..Options::default()
+        };
+        assert_eq!(options.validate(), Err(UsageError::ForeignWithoutCluster));
+        options.cluster = Some("/x".into());
+        assert_eq!(options.validate(), Ok(()));
+        options.builder = true;
+        assert_eq!(options.validate(), Err(UsageError::ForeignFault("builder")));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! `flotilla exit …`: validators leave, by a threshold of operators who sign one after another.
 //!
-//! Partial exits are collected by a server, which may be anybody's: everything that comes back is verified here.
+//! Partial exits are collected by a server, which may be anybody's: everything that comes back is verified here. Or the running
+//! nodes collect them among themselves ([`request`]).
+
+mod request;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,6 +38,7 @@ pub enum Exit {
     Fetch(Box<Fetch>),
     Broadcast(Box<Broadcast>),
     Delete(Box<Delete>),
+    Request(Box<request::Request>),
 }
 
 /// The beacon nodes.
@@ -176,6 +180,7 @@ pub fn execute(command: &Exit) -> anyhow::Result<()> {
             let seat = broadcast.seat.open()?;
             runtime.block_on(broadcast.execute(&seat))
         }
+        Exit::Request(request) => request.execute(),
         Exit::Delete(delete) => {
             let seat = delete.seat.open()?;
             runtime.block_on(delete.execute(&seat))

@@ -19,7 +19,9 @@ mod run;
 mod seat;
 mod slashing;
 mod testnet;
+mod testnet_beacon;
 mod topology;
+mod validator_client;
 mod verification;
 
 use std::process::ExitCode;

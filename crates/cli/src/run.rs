@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use flotilla_beacon::client::Url;
-use flotilla_node::config::{ClusterConfig, Config, MONITORING_ADDRESS};
+use flotilla_beacon::client::{EndpointConfig, Url};
+use flotilla_node::config::{
+    ClusterConfig, Config, MONITORING_ADDRESS, VALIDATOR_API_ADDRESS, ValidatorApiConfig,
+};
 use flotilla_node::folder::Paths;
 use flotilla_node::preparations::OVERRIDES_FILE_NAME;
 use flotilla_node::slashing::SignerKind;
@@ -29,7 +31,8 @@ use crate::verification::ExecutionEndpoint;
 /// The data folder holds what the operator was given (charon-enr-private-key, cluster-lock.json, validator_keys/) and what the node
 /// adds: slashing.sqlite, which must never be copied or restored from a backup, and votes/. A folder made by Charon works unchanged.
 ///
-/// This version attests with the built-in signer (`--signer builtin`) and dials peers by address (`--p2p-peer`).
+/// Duties are signed by a validator client that is pointed at --validator-api-address, or by the node itself (--signer builtin).
+/// This version dials peers by address (--p2p-peer).
 ///
 /// Each flag also reads FLOTILLA_<NAME>, then CHARON_<NAME>.
 ///
@@ -92,15 +95,21 @@ pub struct Arguments {
     /// Beacon nodes that are asked when the others fail.
     #[arg(long, value_delimiter = ',', help_heading = "Beacon node")]
     fallback_beacon_node_endpoints: Vec<Url>,
-    /// Longest wait for an answer.
-    #[arg(long, default_value = "2s", value_parser = parse_duration, help_heading = "Beacon node")]
-    beacon_node_timeout: Duration,
-    /// Longest wait for a submission.
-    #[arg(long, default_value = "2s", value_parser = parse_duration, help_heading = "Beacon node")]
-    beacon_node_submit_timeout: Duration,
-    /// Extra HTTP headers, NAME=VALUE.
-    #[arg(long, value_delimiter = ',', value_parser = header, help_heading = "Beacon node")]
-    beacon_node_headers: Vec<(String, String)>,
+    /// Longest wait for an answer [default: a quarter of the slot].
+    #[arg(long, value_parser = parse_duration, help_heading = "Beacon node")]
+    beacon_node_timeout: Option<Duration>,
+    /// Longest wait for a submission [default: half a slot].
+    #[arg(long, value_parser = parse_duration, help_heading = "Beacon node")]
+    beacon_node_submit_timeout: Option<Duration>,
+    /// Extra HTTP headers: NAME=VALUE for all beacon nodes, or PLACE:NAME=VALUE for one, counted from 0, fallbacks last.
+    #[arg(long, value_delimiter = ',', value_parser = placed_header, help_heading = "Beacon node")]
+    beacon_node_headers: Vec<PlacedHeader>,
+    /// Text in the free bytes of our blocks: one, or one for each validator; 28 bytes, or 32 with the next flag.
+    #[arg(long, value_delimiter = ',', help_heading = "Beacon node")]
+    graffiti: Vec<String>,
+    /// Do not append letters for the software that made the block.
+    #[arg(long, help_heading = "Beacon node")]
+    graffiti_disable_client_append: bool,
 
     /// Addresses to listen on for peers, IP:PORT. With several data folders: one each, in their order.
     #[arg(long, value_delimiter = ',', help_heading = "Peers")]
@@ -108,6 +117,16 @@ pub struct Arguments {
     /// Address of a peer, [CLUSTER:]INDEX=MULTIADDR; indexes from 0, CLUSTER is the place of the data folder. May be given several times.
     #[arg(long, value_delimiter = ',', value_parser = peer, help_heading = "Peers")]
     p2p_peer: Vec<Peer>,
+
+    /// Where validator clients are served. With several data folders: one address each, or the first, the others following it.
+    #[arg(long, value_delimiter = ',', default_value = VALIDATOR_API_ADDRESS, help_heading = "Validator client")]
+    validator_api_address: Vec<SocketAddr>,
+    /// Certificate chain (PEM) to serve validator clients by TLS; with --vc-tls-key-file.
+    #[arg(long, requires = "vc_tls_key_file", help_heading = "Validator client")]
+    vc_tls_cert_file: Option<PathBuf>,
+    /// Private key (PEM) of the certificate.
+    #[arg(long, requires = "vc_tls_cert_file", help_heading = "Validator client")]
+    vc_tls_key_file: Option<PathBuf>,
 
     /// Where /metrics, /livez, /readyz and /flotilla/… are served.
     #[arg(long, default_value = MONITORING_ADDRESS)]
@@ -119,15 +138,13 @@ pub struct Arguments {
 }
 
 /// Flags of the field that mean nothing here yet; launch scripts that set them keep working.
-const WITHOUT_MEANING: [&str; 34] = [
+const WITHOUT_MEANING: [&str; 29] = [
     "consensus-protocol",
     "debug-address",
     "feature-set",
     "feature-set-disable",
     "feature-set-enable",
     "fetch-feerecipient-updates",
-    "graffiti",
-    "graffiti-disable-client-append",
     "jaeger-address",
     "jaeger-service",
     "loki-addresses",
@@ -151,9 +168,6 @@ const WITHOUT_MEANING: [&str; 34] = [
     "simnet-validator-keys-dir",
     "simnet-validator-mock",
     "synthetic-block-proposals",
-    "validator-api-address",
-    "vc-tls-cert-file",
-    "vc-tls-key-file",
 ];
 
 /// Adds the flags of the field that `run` accepts and does not use.
@@ -174,6 +188,28 @@ pub fn with_flags_of_the_field(command: Command) -> Command {
 pub fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A header for all beacon nodes, or for one.
+#[derive(Clone)]
+struct PlacedHeader {
+    place: Option<usize>,
+    header: (String, String),
+}
+
+/// Names of headers have no colon, so a place before one is told apart.
+fn placed_header(text: &str) -> Result<PlacedHeader, String> {
+    let place = text
+        .split_once(':')
+        .and_then(|(place, rest)| Some((place.parse().ok()?, rest)));
+    let (place, text) = match place {
+        Some((place, rest)) => (Some(place), rest),
+        None => (None, text),
+    };
+    Ok(PlacedHeader {
+        place,
+        header: header(text)?,
+    })
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -222,12 +258,6 @@ pub fn execute(
             warn!("--{name} is accepted but has no effect in this version");
         }
     }
-    if arguments.signer == "vc" {
-        bail!(
-            "signing through a validator client is not in this version; stop the validator client that has these keystores, wait \
-             two epochs, and start with --signer builtin"
-        );
-    }
     let config = arguments.config()?;
     let runtime = runtime()?;
     let stop = CancellationToken::new();
@@ -264,12 +294,10 @@ impl Arguments {
         );
         let clusters = self.clusters()?;
         let custom_network = self.custom.network()?;
-        let mut beacon_nodes = self.beacon_node_endpoints;
-        beacon_nodes.extend(self.fallback_beacon_node_endpoints);
+        let beacon_nodes = self.beacon_nodes()?;
         Ok(Config {
             clusters,
             beacon_nodes,
-            beacon_headers: self.beacon_node_headers,
             beacon_timeout: self.beacon_node_timeout,
             beacon_submit_timeout: self.beacon_node_submit_timeout,
             monitoring: self.monitoring_address,
@@ -277,8 +305,38 @@ impl Arguments {
             no_verify: self.no_verify,
             builder_api: self.builder_api,
             execution_client: self.execution.address(),
+            graffiti: self.graffiti,
+            graffiti_names_client: !self.graffiti_disable_client_append,
             nickname: self.nickname,
         })
+    }
+
+    fn beacon_nodes(&self) -> anyhow::Result<Vec<EndpointConfig>> {
+        let primaries = self.beacon_node_endpoints.iter().cloned();
+        let fallbacks = self.fallback_beacon_node_endpoints.iter().cloned();
+        let mut nodes: Vec<EndpointConfig> = primaries
+            .map(EndpointConfig::primary)
+            .chain(fallbacks.map(EndpointConfig::fallback))
+            .collect();
+        let count = nodes.len();
+        for PlacedHeader { place, header } in &self.beacon_node_headers {
+            match place {
+                None => nodes
+                    .iter_mut()
+                    .for_each(|node| node.headers.push(header.clone())),
+                Some(place) => nodes
+                    .get_mut(*place)
+                    .with_context(|| {
+                        format!(
+                            "--beacon-node-headers {place}:{}=…: there are {count} beacon nodes, counted from 0",
+                            header.0
+                        )
+                    })?
+                    .headers
+                    .push(header.clone()),
+            }
+        }
+        Ok(nodes)
     }
 
     fn clusters(&self) -> anyhow::Result<Vec<ClusterConfig>> {
@@ -297,6 +355,11 @@ impl Arguments {
             );
         }
         let signer = SignerKind::from_name(&self.signer).context("--signer")?;
+        let addresses = self.validator_api_addresses(count)?;
+        let tls = self
+            .vc_tls_cert_file
+            .clone()
+            .zip(self.vc_tls_key_file.clone());
         let cluster = |(place, paths): (usize, Paths)| {
             let mut peers: BTreeMap<usize, Vec<Multiaddr>> = BTreeMap::new();
             for peer in self.p2p_peer.iter().filter(|peer| peer.cluster == place) {
@@ -324,6 +387,10 @@ impl Arguments {
                 identity_password: self.identity.password(),
                 key_file_lock: self.private_key_file_lock,
                 password_file: self.password_file.clone(),
+                validator_api: ValidatorApiConfig {
+                    address: addresses[place],
+                    tls: tls.clone(),
+                },
                 signer,
                 change_signer: self.change_signer,
                 listen,
@@ -331,6 +398,31 @@ impl Arguments {
             }
         };
         Ok(all.into_iter().enumerate().map(cluster).collect())
+    }
+
+    /// One address for each cluster; from a single one on, ports are counted up.
+    fn validator_api_addresses(&self, count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+        let given = &self.validator_api_address;
+        if let [first] = given[..] {
+            let following = |place: usize| {
+                let step = if first.port() == 0 {
+                    0
+                } else {
+                    u16::try_from(place).ok()?
+                };
+                Some(SocketAddr::new(first.ip(), first.port().checked_add(step)?))
+            };
+            return (0..count)
+                .map(following)
+                .collect::<Option<_>>()
+                .context("--validator-api-address: not enough ports after this one");
+        }
+        ensure!(
+            given.len() == count,
+            "--validator-api-address has {} entries; with {count} data folders give one for each, or one",
+            given.len()
+        );
+        Ok(given.clone())
     }
 
     fn paths(&self) -> anyhow::Result<Vec<Paths>> {

@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flotilla_testnet::chain::Seed;
 use flotilla_testnet::options::{
-    BeaconFault, NodeAtSlot, NodeInSlots, Options, Preset, Progress, SlowBeacon, parse_duration,
+    BeaconFault, NodeAtSlot, NodeInSlots, Options, Preset, Progress, Signer, SlowBeacon,
+    parse_duration,
 };
 
 use crate::say;
 use crate::topology::Topology;
+use crate::validator_client;
 
 /// Run a local cluster: one process per operator, and a beacon-chain simulator that checks every signature itself.
 ///
@@ -24,8 +26,10 @@ use crate::topology::Topology;
 ///   flotilla testnet --slots 24 --latency 75ms --jitter 15ms
 ///   flotilla testnet --slots 24 --topology cluster-configs/squad.topology.json
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Nodes in the cluster.
     #[arg(long, default_value_t = 4)]
     nodes: usize,
@@ -63,9 +67,14 @@ pub struct Arguments {
     /// List sizes that the simulated chain serves.
     #[arg(long, default_value = "mainnet", value_parser = ["mainnet", "minimal"])]
     preset: String,
-    /// Who signs; only the built-in signer so far.
-    #[arg(long, default_value = "builtin", value_parser = ["builtin"])]
-    signer: String,
+    /// Who signs: `builtin`, or `vc` for a validator client beside each node. A list is for the nodes in their order, and begins
+    /// anew at its end: `builtin,vc` mixes them.
+    #[arg(long, default_value = "builtin", value_delimiter = ',', value_parser = ["builtin", "vc"])]
+    signer: Vec<String>,
+    /// The validator client, instead of a small one of our own: a shell command, in which {api} stands for the address it works
+    /// with, {keystores} for the folder of its keystores, and {node} for the node's number.
+    #[arg(long, value_name = "COMMAND")]
+    vc_command: Option<String>,
     /// Kill a node (SIGKILL) at the start of a slot. May be given several times, like the other faults.
     #[arg(long, value_name = "NODE@SLOT", help_heading = "Faults")]
     kill: Vec<NodeAtSlot>,
@@ -78,9 +87,17 @@ pub struct Arguments {
     /// Let a node's beacon node answer late.
     #[arg(long, value_name = "NODE@A..B:DELAY", help_heading = "Faults")]
     slow_beacon: Vec<SlowBeacon>,
-    /// Let a node's beacon node misbehave: lagging (503 to what concerns duties), 5xx, garbage, silent, endless.
+    /// Let a node's beacon node misbehave: lagging (503 to what concerns duties), 5xx, garbage, silent, endless, reorg (its
+    /// head jumps to a sibling now and then), wrong-fork (a chain of its own), late-builder, bad-builder.
     #[arg(long, value_name = "NODE@A..B:HOW", help_heading = "Faults")]
     beacon_fault: Vec<BeaconFault>,
+    /// Run against somebody else's beacon nodes (URLs with commas between) instead of the simulator. Needs --cluster. Slots
+    /// count from the start of the run; what became of duties is what the nodes say of it.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    beacon_node_endpoints: Vec<String>,
+    /// Give the beacon nodes a block builder: validators registered with it are offered its blinded blocks.
+    #[arg(long)]
+    builder: bool,
     /// One-way delay between nodes.
     #[arg(long, default_value = "0ms", value_parser = parse_duration, help_heading = "Faults")]
     latency: Duration,
@@ -92,8 +109,22 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Runs the testnet.
+/// A part of the testnet on its own.
+#[derive(clap::Subcommand)]
+enum Part {
+    /// Run the beacon-chain simulator alone, for somebody else's cluster.
+    Beacon(crate::testnet_beacon::Arguments),
+    #[command(hide = true)]
+    ValidatorClient(Box<validator_client::Arguments>),
+}
+
+/// Runs the testnet, or one part of it.
 pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.part {
+        Some(Part::Beacon(arguments)) => return crate::testnet_beacon::execute(arguments),
+        Some(Part::ValidatorClient(arguments)) => return validator_client::execute(*arguments),
+        None => {}
+    }
     let json = arguments.json;
     let topology = arguments
         .topology
@@ -122,6 +153,15 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         } else {
             Preset::Mainnet
         },
+        signers: arguments
+            .signer
+            .iter()
+            .map(|signer| match signer.as_str() {
+                "vc" => Signer::ValidatorClient,
+                _ => Signer::Builtin,
+            })
+            .collect(),
+        vc_command: arguments.vc_command,
         kills: arguments.kill,
         restarts: arguments.restart,
         pauses: arguments.pause,
@@ -129,6 +169,8 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         beacon_faults: arguments.beacon_fault,
         latency: arguments.latency,
         jitter: arguments.jitter,
+        beacon_nodes: arguments.beacon_node_endpoints,
+        builder: arguments.builder,
         progress: Progress::Auto,
         ..Options::default()
     };

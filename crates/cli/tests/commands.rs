@@ -21,6 +21,7 @@ fn every_command_teaches() {
         vec!["exit", "fetch"],
         vec!["exit", "broadcast"],
         vec!["exit", "delete"],
+        vec!["exit", "request"],
         vec!["deposit", "sign"],
         vec!["deposit", "fetch"],
         vec!["feerecipient", "sign"],

@@ -291,7 +291,7 @@ impl Engine {
                     life.on_checked(now, &good, &bad, facts, out)
                 });
             }
-            Input::Combined { duty, results, .. } => {
+            Input::Combined { duty, results } => {
                 self.with(duty, |life, facts| {
                     life.on_combined(now, results, facts, out)
                 });

@@ -115,6 +115,18 @@ pub enum Request {
     Contributions(Vec<ContributionRequest>),
 }
 
+impl Request {
+    /// For how many validators something is asked.
+    pub fn validators(&self) -> usize {
+        match self {
+            Self::Attestations(list) => list.len(),
+            Self::Block { .. } => 1,
+            Self::Aggregates(list) => list.len(),
+            Self::Contributions(list) => list.len(),
+        }
+    }
+}
+
 /// An aggregate that one of our validators has been selected to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AggregateRequest {
@@ -341,11 +353,13 @@ pub struct Claim {
     pub signature: SignatureBytes,
 }
 
-/// One validator's claimed signatures over one root, for a worker to combine.
+/// One item's claimed signatures over one root, for a worker to combine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Combination {
     /// What was signed.
     pub item: Item,
+    /// What the signatures are over.
+    pub signing_root: Root,
     /// At least threshold many shares with their claimed signatures.
     pub partials: Vec<(ShareIndex, SignatureBytes)>,
 }
@@ -482,8 +496,6 @@ pub enum Input {
     Combined {
         /// The duty.
         duty: Duty,
-        /// The root the signatures are over.
-        signing_root: Root,
         /// One result per item asked for.
         results: Vec<(Item, Combined)>,
     },
@@ -526,6 +538,9 @@ pub enum Output {
         /// The question.
         question: GuardQuestion,
     },
+    /// These validators are selected to aggregate, the beacon node may be told so. Only for those that the built-in signer
+    /// signs for.
+    Selected(Vec<AttesterDuty>),
     /// Tell a validator client.
     Reply {
         /// The question or delivery that is answered.
@@ -582,9 +597,7 @@ pub enum Output {
     Combine {
         /// The duty.
         duty: Duty,
-        /// What they are over.
-        signing_root: Root,
-        /// One per item.
+        /// One per item; all that became possible at once, so that their results are submitted together.
         items: Vec<Combination>,
     },
     /// Bring group-signed objects to the beacon nodes; answer with [`Input::Submitted`].

@@ -37,6 +37,16 @@ pub struct ItemOutcome {
     pub fate: Fate,
 }
 
+impl ItemOutcome {
+    /// When it was done: accepted, or made if only the cluster needs it; `None` if it was missed.
+    pub fn done(&self) -> Option<Timestamp> {
+        match self.fate {
+            Fate::Submitted => self.submitted.or(self.aggregated),
+            Fate::Missed { .. } => None,
+        }
+    }
+}
+
 /// Submitted, or missed with step, reason and the peers it hung on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {

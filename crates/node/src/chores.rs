@@ -1,26 +1,29 @@
 //! What happens beside duties: once a slot, once a minute, and when the beacon node's head moves.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flotilla_beacon::client::{BeaconNode, Event, Told, Topic};
+use flotilla_beacon::server::Activity;
 use flotilla_cluster::Lock;
 use flotilla_duty::Input;
 use flotilla_p2p::{Path, Protocol};
 use flotilla_qbft::quorum;
-use flotilla_types::{Chain, Epoch, PeerIndex, Slot};
+use flotilla_types::{Chain, PeerIndex, Slot};
 use flotilla_wire::peer_info::{self, Expected, PeerInfo, SUPPORTED};
+use flotilla_wire::writes_plural_contributions;
 use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 use crate::clock::Clock;
+use crate::health::Health;
 use crate::monitoring::{
-    BeaconState, ClusterStatus, PeerStatus, Readiness, ReadyCheck, ReadyFacts, SlashingStatus,
-    Status,
+    BeaconNodeStatus, BeaconState, CallWatch, ClusterStatus, PeerStatus, Readiness, ReadyCheck,
+    ReadyFacts, ReadyStatus, SlashingStatus, Status,
 };
 use crate::run::Held;
 use crate::shell::Parts;
@@ -29,13 +32,21 @@ use crate::telemetry;
 
 /// How often peers are asked about themselves (spec 20 §8).
 const PEER_INFO_EVERY: Duration = Duration::from_secs(60);
-/// The first time, so that a node that has just started soon shows its peers.
-const PEER_INFO_FIRST: Duration = Duration::from_secs(10);
+/// While they have not answered yet.
+const PEER_INFO_FIRST: Duration = Duration::from_secs(1);
 /// How often the beacon node's peers are counted.
 const BEACON_PEERS_EVERY: Duration = Duration::from_secs(60);
 
 /// What a peer last said about itself.
-type Heard = Mutex<BTreeMap<usize, (f64, String)>>;
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    /// Its clock minus ours.
+    offset_seconds: f64,
+    /// Its version, with its software.
+    shown_version: String,
+    /// The version that it claims to be compatible with.
+    version: String,
+}
 
 /// One cluster, as far as chores go.
 pub(crate) struct Cluster {
@@ -48,9 +59,22 @@ pub(crate) struct Cluster {
     pub signer: &'static str,
     pub opened: OpenReport,
     pub started_ms: u64,
-    pub heard: Heard,
+    pub heard: Mutex<BTreeMap<usize, Heard>>,
+    pub health: Health,
+    /// What the API server has seen of validator clients; `None` if the built-in signer signs alone.
+    pub client_activity: Option<Activity>,
+    pub is_client_silent: AtomicBool,
     /// Kept until the cluster has stopped.
     pub _held: Held,
+}
+
+impl Cluster {
+    /// The versions that peers claim to be compatible with, as far as they have been heard.
+    fn heard(&self) -> BTreeMap<usize, String> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = |(peer, heard): (&usize, &Heard)| (*peer, heard.version.clone());
+        heard.iter().map(version).collect()
+    }
 }
 
 /// Once a slot: the beacon node's state, the database's heartbeat, metrics, readiness and status.
@@ -62,7 +86,8 @@ pub(crate) async fn every_slot(
     readiness: watch::Sender<Readiness>,
     status: watch::Sender<Status>,
 ) {
-    let mut checks: Vec<ReadyCheck> = clusters.iter().map(|_| ReadyCheck::default()).collect();
+    let mut checks: Vec<(ReadyCheck, CallWatch)> =
+        clusters.iter().map(|_| Default::default()).collect();
     let mut peers: Option<(Instant, u64)> = None;
     loop {
         let slot = chain.slot_at(clock.now());
@@ -79,23 +104,29 @@ pub(crate) async fn every_slot(
             sync_distance: syncing.sync_distance.0,
             peers: peers.map(|(_, count)| count),
         });
-        let mut worst = Readiness::Ready;
-        for (cluster, check) in clusters.iter().zip(&mut checks) {
-            let ready = look_at(cluster, check, &chain, slot, state);
-            if worst == Readiness::Ready {
-                worst = ready;
-            }
+        let endpoints = beacon.endpoints();
+        let mut ready = Vec::with_capacity(clusters.len());
+        for (cluster, checks) in clusters.iter().zip(&mut checks) {
+            ready.push(look_at(cluster, checks, &chain, slot, state));
+            cluster.parts.telemetry.beacon_nodes(&endpoints);
             if let Some((_, count)) = peers {
                 cluster.parts.telemetry.beacon_peers(count);
             }
         }
-        readiness.send_replace(worst);
+        let first_fault = ready.iter().find(|ready| **ready != Readiness::Ready);
+        readiness.send_replace(first_fault.copied().unwrap_or(Readiness::Ready));
         status.send_replace(Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             started_ms: clusters.first().map_or(0, |cluster| cluster.started_ms),
             slot: slot.map(|slot| slot.0),
-            clusters: clusters.iter().map(|cluster| describe(cluster)).collect(),
+            unknown_fork_epoch: chain.spec.forks.unknown_after().map(|epoch| epoch.0),
+            beacon_nodes: endpoints.iter().map(BeaconNodeStatus::of).collect(),
+            clusters: clusters
+                .iter()
+                .zip(ready)
+                .map(|(cluster, ready)| describe(cluster, ready))
+                .collect(),
         });
         // A little after the slot has begun, when duties are not yet due.
         let wake = chain.slot_start(next) + chain.spec.slot_duration / 20;
@@ -105,7 +136,7 @@ pub(crate) async fn every_slot(
 
 fn look_at(
     cluster: &Cluster,
-    check: &mut ReadyCheck,
+    (check, calls): &mut (ReadyCheck, CallWatch),
     chain: &Chain,
     slot: Option<Slot>,
     beacon: Option<BeaconState>,
@@ -114,6 +145,10 @@ fn look_at(
     if let Some(slot) = slot {
         parts.database.heartbeat(slot);
         parts.telemetry.slot(slot, chain.epoch_of(slot));
+        let findings = parts.inclusion.settle(slot);
+        findings
+            .iter()
+            .for_each(|found| parts.telemetry.found(found));
     }
     let database = parts.database.status();
     parts.telemetry.slashing(
@@ -121,11 +156,12 @@ fn look_at(
         cluster.opened.embargo.map(|embargo| embargo.epoch),
     );
     let connected = parts.network.connected().len();
+    let is_silent = is_client_silent(cluster, calls, chain, slot);
     let ready = check.evaluate(&ReadyFacts {
         beacon,
         connected_peers: connected,
         quorum: quorum(parts.codec.nodes()),
-        is_validator_client_silent: false,
+        is_validator_client_silent: is_silent,
         is_database_failing: database.failing.is_some(),
     });
     parts.telemetry.readiness(ready);
@@ -145,6 +181,9 @@ fn look_at(
         parts
             .telemetry
             .ping_failures(peer, stats.ping_failures, direct || relayed);
+        parts
+            .telemetry
+            .streams(peer, stats.streams_out, stats.streams_in);
         dropped += stats.dropped;
         for protocol in Protocol::ALL {
             let sent = stats.sent.get(&protocol).map_or(0, |traffic| traffic.bytes);
@@ -161,7 +200,25 @@ fn look_at(
     ready
 }
 
-fn describe(cluster: &Cluster) -> ClusterStatus {
+/// Whether a validator client is expected and has not called for a whole epoch.
+fn is_client_silent(
+    cluster: &Cluster,
+    calls: &mut CallWatch,
+    chain: &Chain,
+    slot: Option<Slot>,
+) -> bool {
+    let is_silent = match (&cluster.client_activity, slot) {
+        (Some(activity), Some(slot)) => {
+            let now = tokio::time::Instant::now();
+            calls.is_silent(chain.epoch_of(slot), now, activity.last_request())
+        }
+        _ => false,
+    };
+    cluster.is_client_silent.store(is_silent, Ordering::Relaxed);
+    is_silent
+}
+
+fn describe(cluster: &Cluster, ready: Readiness) -> ClusterStatus {
     let parts = &cluster.parts;
     let database = parts.database.status();
     let connected = parts.network.connected();
@@ -176,8 +233,12 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
             .unwrap_or_default(),
         connected: connected.contains(&stats.peer),
         round_trip_ms: stats.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-        clock_offset_ms: heard.get(&stats.peer).map(|(offset, _)| offset * 1e3),
-        version: heard.get(&stats.peer).map(|(_, version)| version.clone()),
+        clock_offset_ms: heard
+            .get(&stats.peer)
+            .map(|heard| heard.offset_seconds * 1e3),
+        version: heard
+            .get(&stats.peer)
+            .map(|heard| heard.shown_version.clone()),
     });
     ClusterStatus {
         name: cluster.name.clone(),
@@ -187,7 +248,7 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
         operators: parts.codec.nodes(),
         threshold: parts.threshold,
         validators: parts.validators.len(),
-        active_validators: parts.active.load(Ordering::Relaxed),
+        active_validators: parts.rosters.members.active(),
         signer: cluster.signer.into(),
         paused: crate::folder::is_paused(&parts.data_folder),
         slashing: SlashingStatus {
@@ -203,18 +264,38 @@ fn describe(cluster: &Cluster) -> ClusterStatus {
             votes: database.votes,
         },
         peers: peers.collect(),
+        readiness: ReadyStatus::of(ready),
+        failing_checks: cluster.health.failing(),
+        duties: parts.telemetry.ends(),
+        inclusion: parts.inclusion.summary(),
+        exits: parts
+            .exits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .progress(),
     }
 }
 
-/// Tells every cluster what its duties depend on whenever a head arrives.
+/// Hears what beacon nodes tell of the chain, and tells every cluster what its duties depend on whenever a head arrives.
 pub(crate) async fn follow_head(
     clusters: Vec<Arc<Cluster>>,
     beacon: BeaconNode,
     clock: Clock,
     chain: Arc<Chain>,
 ) {
-    let mut events = beacon.events(&[Topic::Head]);
+    let mut events = beacon.events(&[
+        Topic::Head,
+        Topic::ChainReorg,
+        Topic::Block,
+        Topic::BlockGossip,
+    ]);
     while let Some(Told { endpoint, event }) = events.next().await {
+        let now = clock.now();
+        for cluster in &clusters {
+            let parts = &cluster.parts;
+            parts.telemetry.beacon_event(&endpoint, &event, &chain, now);
+            parts.inclusion.event(&endpoint, &event);
+        }
         let Event::Head {
             slot,
             previous_duty_dependent_root,
@@ -224,23 +305,19 @@ pub(crate) async fn follow_head(
         else {
             continue;
         };
-        let delay = clock.now().saturating_since(chain.slot_start(slot));
-        let epoch = chain.epoch_of(slot);
         for cluster in &clusters {
-            cluster.parts.telemetry.beacon_head(&endpoint, slot, delay);
-            for (epoch, dependent_root) in [
-                (epoch, previous_duty_dependent_root),
-                (Epoch(epoch.0 + 1), current_duty_dependent_root),
-            ] {
-                // The shell is stopping.
-                let _ = cluster
-                    .inbox
-                    .send(Input::Head {
-                        epoch,
-                        dependent_root,
-                    })
-                    .await;
-            }
+            cluster.parts.rosters.head(
+                chain.epoch_of(slot),
+                previous_duty_dependent_root,
+                current_duty_dependent_root,
+            );
+            let head = Input::Head {
+                epoch: chain.epoch_of(slot),
+                previous: previous_duty_dependent_root,
+                current: current_duty_dependent_root,
+            };
+            // An error means that the shell is stopping.
+            let _ = cluster.inbox.send(head).await;
         }
     }
 }
@@ -248,16 +325,38 @@ pub(crate) async fn follow_head(
 /// Once a minute: who are you, what time is it there?
 pub(crate) async fn ask_peers(cluster: Arc<Cluster>) {
     let parts = Arc::clone(&cluster.parts);
-    tokio::time::sleep(PEER_INFO_FIRST).await;
+    let mut asked_all: Option<Instant> = None;
     loop {
-        let peers = (0..parts.codec.nodes()).filter(|&peer| peer != parts.me.get());
-        for peer in peers
-            .filter(|peer| parts.network.connected().contains(peer))
-            .collect::<Vec<_>>()
-        {
+        // Those that have not answered yet are asked more often, so that a cluster that has just started soon knows itself.
+        tokio::time::sleep(PEER_INFO_FIRST).await;
+        let all = asked_all.is_none_or(|at| at.elapsed() >= PEER_INFO_EVERY);
+        if all {
+            asked_all = Some(Instant::now());
+        }
+        let (connected, heard) = (parts.network.connected(), cluster.heard());
+        let peers = (0..parts.codec.nodes())
+            .filter(|peer| *peer != parts.me.get() && connected.contains(peer))
+            .filter(|peer| all || !heard.contains_key(peer));
+        for peer in peers.collect::<Vec<_>>() {
             ask_peer(&cluster, peer).await;
         }
-        tokio::time::sleep(PEER_INFO_EVERY).await;
+        tell_plural(&cluster).await;
+    }
+}
+
+/// Several contributions of one validator can be agreed on once every member says that it reads them (spec 30 §2.4). Which
+/// form is written is the leader's affair: newer members read both.
+async fn tell_plural(cluster: &Cluster) {
+    let parts = &cluster.parts;
+    let heard = cluster.heard();
+    let plural = heard.len() + 1 == parts.codec.nodes()
+        && heard
+            .values()
+            .all(|version| writes_plural_contributions([version.as_str()]));
+    if parts.plural.swap(plural, Ordering::Relaxed) != plural {
+        debug!(plural, "the form of sync committee contributions");
+        // An error means that the shell is stopping.
+        let _ = cluster.inbox.send(Input::Plural(plural)).await;
     }
 }
 
@@ -300,7 +399,14 @@ async fn ask_peer(cluster: &Cluster, peer: usize) {
         .heard
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .insert(peer, (offset, version.clone()));
+        .insert(
+            peer,
+            Heard {
+                offset_seconds: offset,
+                shown_version: version.clone(),
+                version: info.version.clone(),
+            },
+        );
     let shown = telemetry::PeerInfo {
         version,
         git_hash: info.git_hash.clone(),

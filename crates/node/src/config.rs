@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flotilla_beacon::client::Url;
+use flotilla_beacon::client::EndpointConfig;
 use flotilla_cluster::Network;
 use flotilla_p2p::Multiaddr;
 
@@ -19,14 +19,12 @@ use crate::slashing::SignerKind;
 pub struct Config {
     /// The clusters, at least one.
     pub clusters: Vec<ClusterConfig>,
-    /// Beacon nodes, in order of preference; at least one.
-    pub beacon_nodes: Vec<Url>,
-    /// Extra HTTP headers for every request to a beacon node.
-    pub beacon_headers: Vec<(String, String)>,
-    /// Longest wait for a beacon node's answer.
-    pub beacon_timeout: Duration,
-    /// Longest wait for a beacon node to accept a submission.
-    pub beacon_submit_timeout: Duration,
+    /// Beacon nodes, primaries and fallbacks, each kind in order of preference; at least one.
+    pub beacon_nodes: Vec<EndpointConfig>,
+    /// Longest wait for a beacon node's answer; follows from the slot if not given.
+    pub beacon_timeout: Option<Duration>,
+    /// Longest wait for a beacon node to accept a submission; follows from the slot if not given.
+    pub beacon_submit_timeout: Option<Duration>,
     /// Where `/metrics`, `/livez`, `/readyz` and `/flotilla/…` are served.
     pub monitoring: SocketAddr,
     /// A network besides the public ones.
@@ -37,6 +35,10 @@ pub struct Config {
     pub execution_client: Option<String>,
     /// Whether blocks of builders are wanted: validators are registered for them.
     pub builder_api: bool,
+    /// The free bytes of our blocks: none, one text for all, or one for each validator.
+    pub graffiti: Vec<String>,
+    /// Whether graffiti says which software made the block.
+    pub graffiti_names_client: bool,
     /// Shown to peers and in metrics; at most 32 bytes.
     pub nickname: String,
 }
@@ -54,6 +56,8 @@ pub struct ClusterConfig {
     pub key_file_lock: bool,
     /// One file with the password of all keystores, instead of a file beside each.
     pub password_file: Option<PathBuf>,
+    /// Where validator clients are served.
+    pub validator_api: ValidatorApiConfig,
     /// Who makes this node's partial signatures (S7).
     pub signer: SignerKind,
     /// The signer that the database knows is to be replaced by `signer`.
@@ -64,7 +68,16 @@ pub struct ClusterConfig {
     pub peers: BTreeMap<usize, Vec<Multiaddr>>,
 }
 
-/// How long a beacon node may take, unless said otherwise.
-pub const BEACON_TIMEOUT: Duration = Duration::from_secs(2);
+/// Where validator clients are served.
+#[derive(Clone, Debug)]
+pub struct ValidatorApiConfig {
+    /// The address.
+    pub address: SocketAddr,
+    /// Certificate chain and private key, both PEM files, to serve TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where validator clients are served, unless said otherwise.
+pub const VALIDATOR_API_ADDRESS: &str = "127.0.0.1:3600";
 /// Where the monitoring server listens, unless said otherwise.
 pub const MONITORING_ADDRESS: &str = "127.0.0.1:3620";

@@ -15,13 +15,20 @@
 //! | [`folder`], [`lock`] | the data folder and its process lock |
 //! | [`remote`] | single requests to services outside: a definition's URL, execution clients, key managers |
 //! | [`clock`] | wall time that moves like monotonic time |
+//! | [`health`] | named checks of counters and facts, with advice |
+//! | [`inclusion`] | what became of our work on the chain |
 //! | [`telemetry`], [`monitoring`] | logs and metrics drawn from outcomes, and the HTTP server that shows them |
 
 mod chores;
+mod clients;
 pub mod clock;
 pub mod config;
 mod duties;
+pub mod exits;
 pub mod folder;
+pub mod graffiti;
+pub mod health;
+pub mod inclusion;
 pub mod lock;
 pub mod monitoring;
 pub mod preparations;
@@ -31,6 +38,7 @@ mod shell;
 pub mod signer;
 pub mod slashing;
 pub mod telemetry;
+mod validator_api;
 pub mod votes;
 pub mod workers;
 

@@ -7,10 +7,11 @@
 //! |---|---|
 //! | `/metrics` | all series, OpenMetrics text |
 //! | `/livez` | `ok` whenever the process serves |
-//! | `/readyz` | `ok`, or 500 with the reason |
+//! | `/readyz` | `ok`, or 500 with the reason and the next step |
 //! | `/flotilla/status` | the node's state, JSON |
 //! | `/flotilla/outcomes` | one JSON line per outcome, for as long as the reader stays |
 
+mod calls;
 mod outcomes;
 mod readiness;
 mod status;
@@ -28,9 +29,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::Telemetry;
+pub use calls::CallWatch;
 pub use outcomes::{Kind, OutcomeStream};
 pub use readiness::{BeaconState, Readiness, ReadyCheck, ReadyFacts};
-pub use status::{ClusterStatus, PeerStatus, SlashingStatus, Status};
+pub use status::{
+    BeaconNodeStatus, ClusterStatus, PeerStatus, ReadyStatus, SlashingStatus, Status,
+};
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +130,10 @@ async fn readyz(State(sources): State<Sources>) -> Response {
     let readiness = *sources.readiness.borrow();
     match readiness {
         Readiness::Ready => "ok".into_response(),
-        reason => (StatusCode::INTERNAL_SERVER_ERROR, reason.to_string()).into_response(),
+        reason => {
+            let text = format!("{reason}: {}", reason.next_step());
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
     }
 }
 

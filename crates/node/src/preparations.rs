@@ -14,7 +14,8 @@ use flotilla_beacon::client::ProposerPreparation;
 use flotilla_cluster::registration::Registration;
 use flotilla_cluster::registration::overrides::{OverridesError, effective, parse_overrides};
 use flotilla_cluster::{Address, Lock};
-use flotilla_types::{Epoch, PublicKeyBytes, SignedValidatorRegistration, Slot};
+use flotilla_duty::Input;
+use flotilla_types::{Epoch, ExecutionAddress, PublicKeyBytes, SignedValidatorRegistration, Slot};
 use tracing::{info, warn};
 
 use crate::chores::Cluster;
@@ -123,6 +124,20 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// A local block that pays somebody else is not signed (S1).
+    async fn tell_engine(&self, cluster: &Cluster) {
+        let recipients = self
+            .fee_recipients
+            .iter()
+            .map(|(validator, address)| (*validator, ExecutionAddress(address.0)))
+            .collect();
+        cluster.parts.telemetry.fee_recipients(&recipients);
+        // An error means that the shell is stopping.
+        let _ = cluster.inbox.send(Input::FeeRecipients(recipients)).await;
+    }
+}
+
 /// Tells the beacon node at start, before every epoch, and when the overrides change; after a failure again in the next slot.
 pub(crate) async fn keep_prepared(cluster: Arc<Cluster>, mut overrides: Overrides) {
     let parts = &cluster.parts;
@@ -136,6 +151,7 @@ pub(crate) async fn keep_prepared(cluster: Arc<Cluster>, mut overrides: Override
             "no fee recipient in the lock: the beacon node's own default counts for their blocks"
         );
     }
+    plan.tell_engine(&cluster).await;
     let (mut told, mut was_told) = (None::<Epoch>, false);
     loop {
         let slot = chain.slot_at(clock.now()).unwrap_or(Slot(0));
@@ -148,6 +164,7 @@ pub(crate) async fn keep_prepared(cluster: Arc<Cluster>, mut overrides: Override
                     "the overrides file has changed"
                 );
                 plan = Plan::new(&cluster.lock, &overrides.registrations);
+                plan.tell_engine(&cluster).await;
                 told = None;
             }
             Err(error) => warn!(%error, "the registrations read before go on to count"),

@@ -4,11 +4,13 @@ mod error;
 mod opening;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flotilla_beacon::client::{BeaconNode, Observer, Request, Timeouts};
+use flotilla_beacon::client::{BeaconNode, Forwarder, Observer, Request, Timeouts};
+use flotilla_beacon::server;
+use flotilla_cluster::Lock;
 use flotilla_duty::io::HANDLED_KINDS;
 use flotilla_duty::{self as duty, Engine, Faults};
 use flotilla_p2p::{self as p2p, Network};
@@ -22,16 +24,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::chores;
+use crate::clients::Clients;
 use crate::clock::{Clock, wall_clock};
-use crate::config::{ClusterConfig, Config};
-use crate::duties;
-use crate::folder::{Folder, Passwords};
+use crate::config::{ClusterConfig, Config, ValidatorApiConfig};
+use crate::duties::{self, Rosters};
+use crate::exits::Exits;
+use crate::folder::{self, Folder, Passwords};
+use crate::graffiti::Graffiti;
+use crate::health::{self, Health};
+use crate::inclusion::{self, Inclusion};
 use crate::monitoring::{OutcomeStream, Readiness, Server, Sources, Status};
 use crate::preparations::{self, Overrides};
 use crate::shell::{Parts, Shell};
 use crate::signer::Signer;
 use crate::slashing::{self, Database, Imported, Opening, ShareEpoch, SignerKind};
 use crate::telemetry::{ClusterTelemetry, Telemetry};
+use crate::validator_api::Api;
 use crate::votes::{BootId, VoteLog};
 use crate::workers::{Workers, jobs::KeyTable};
 
@@ -41,6 +49,10 @@ use opening::{Opened, open_folders};
 
 /// The version told to peers, which older ones hold against those they support (spec 20 §8).
 const PEER_VERSION: &str = "v1.11.0";
+/// What validator clients are told; they know a distributed validator by the word `charon` (spec 30 §3.4).
+const API_VERSION: &str = concat!("flotilla/charon/v", env!("CARGO_PKG_VERSION"));
+/// How long a beacon node may take to answer what is passed on to it.
+const FORWARD_WITHIN: Duration = Duration::from_secs(2);
 /// How long a beacon node may be away at start before it is said again.
 const BEACON_RETRY: Duration = Duration::from_secs(2);
 /// How long the parts of a node may take to stop.
@@ -81,6 +93,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         return Ok(());
     };
     let chain = Arc::new(chain);
+    let beacon = beacon.with_timeouts(timeouts(&config, chain.spec.slot_duration))?;
+    let beacon = beacon.with_chain(chain.genesis_validators_root);
     check_endpoints(&beacon, &chain).await?;
     let clock = Clock::start(chain.spec.slot_duration);
     let workers = Workers::start().map_err(|source| StartError::System {
@@ -114,9 +128,18 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         else {
             return Ok(());
         };
-        let (cluster, shell, overrides) = parts?;
-        let stopping = child.clone();
+        let Started {
+            cluster,
+            shell,
+            overrides,
+            api,
+        } = parts?;
+        let (stopping, serving) = (child.clone(), child.clone());
         tasks.spawn(async move { Ok(shell.run(stopping).await?) });
+        tasks.spawn(async move {
+            api.run(serving.cancelled_owned()).await;
+            Ok(())
+        });
         let cluster = Arc::new(cluster);
         preparing.push((Arc::clone(&cluster), overrides));
         running.push(cluster);
@@ -177,17 +200,18 @@ impl Observer for BeaconObserver {
 }
 
 fn connect(config: &Config, telemetry: Vec<ClusterTelemetry>) -> Result<BeaconNode, StartError> {
-    let timeouts = Timeouts {
-        query: config.beacon_timeout,
-        submit: config.beacon_submit_timeout,
-        ..Timeouts::default()
-    };
-    let beacon = BeaconNode::with_headers(
-        config.beacon_nodes.clone(),
-        timeouts,
-        &config.beacon_headers,
-    )?;
+    let beacon = BeaconNode::with_endpoints(&config.beacon_nodes, Timeouts::default())?;
     Ok(beacon.with_observer(Arc::new(BeaconObserver(telemetry))))
+}
+
+/// Those that follow from the slot, except where the operator has set others.
+fn timeouts(config: &Config, slot: Duration) -> Timeouts {
+    let of_slot = Timeouts::for_slot(slot);
+    Timeouts {
+        query: config.beacon_timeout.unwrap_or(of_slot.query),
+        submit: config.beacon_submit_timeout.unwrap_or(of_slot.submit),
+        ..of_slot
+    }
 }
 
 /// Waits until a beacon node tells which chain this is.
@@ -237,6 +261,44 @@ struct Context<'a> {
     beacon: &'a BeaconNode,
 }
 
+/// A cluster, put together.
+struct Started {
+    cluster: chores::Cluster,
+    shell: Shell,
+    overrides: Overrides,
+    api: server::Server<Api>,
+}
+
+/// Serves validator clients of a cluster.
+async fn bind_api(
+    config: &ValidatorApiConfig,
+    parts: &Arc<Parts>,
+    lock: &Lock,
+) -> Result<server::Server<Api>, StartError> {
+    let tls = match &config.tls {
+        None => None,
+        Some((certificates, key)) => Some(server::Tls {
+            certificates: folder::read(certificates, "it was named by --vc-tls-cert-file")?,
+            key: folder::read(key, "it was named by --vc-tls-key-file")?,
+        }),
+    };
+    let validators = lock.validators().iter();
+    let keys = validators.map(|validator| (validator.public_key, validator.public_shares.clone()));
+    let api = Arc::new(Api::new(Arc::clone(parts), keys));
+    let server_config = server::Config {
+        address: config.address,
+        tls,
+        version: API_VERSION.into(),
+        chain: Arc::clone(&parts.chain),
+        limits: server::Limits::default(),
+    };
+    let forwarder = Forwarder::new(parts.beacon.clone(), FORWARD_WITHIN);
+    let observer = parts.telemetry.api_observer();
+    let server = server::Server::bind(server_config, api, forwarder, observer).await?;
+    info!(address = %server.address(), "serving validator clients");
+    Ok(server)
+}
+
 /// Opens what a cluster needs and puts its shell together.
 async fn start(
     cluster: Opened,
@@ -244,7 +306,7 @@ async fn start(
     outcomes: OutcomeStream,
     started: Timestamp,
     stop: &CancellationToken,
-) -> Result<(chores::Cluster, Shell, Overrides), StartError> {
+) -> Result<Started, StartError> {
     let Opened {
         config,
         folder,
@@ -297,6 +359,21 @@ async fn start(
 
     let me = folder.me;
     let threshold = folder.lock.threshold();
+    let name = folder.lock.name().to_owned();
+    let lock = folder.lock.clone();
+    let overrides = Overrides::open(&config.overrides_file, &lock)?;
+    let graffiti = Graffiti::new(
+        &context.config.graffiti,
+        context.config.graffiti_names_client,
+        &validators,
+    )?;
+    let graffiti = graffiti.on(&beacon.version().await.unwrap_or_default());
+    let exits = Exits::open(&data)?;
+    let identity = folder.identity.clone();
+    let signer = match config.signer {
+        SignerKind::Builtin => Some(open_signer(folder, &config, workers).await?),
+        SignerKind::ValidatorClient => None,
+    };
     let members: BTreeSet<PublicKeyBytes> = validators.iter().copied().collect();
     let mut engine = Engine::new(duty::Config {
         cluster: duty::Cluster {
@@ -306,24 +383,17 @@ async fn start(
             validators: members.clone(),
         },
         chain: Arc::clone(chain),
-        signer: match config.signer {
-            SignerKind::Builtin => duty::Signer::Builtin,
-            SignerKind::ValidatorClient => duty::Signer::ValidatorClient,
-        },
+        builtin: signer
+            .iter()
+            .flat_map(Signer::validators)
+            .copied()
+            .collect(),
         started: logged.complete_since,
         votes_known: false,
         faults: Faults::default(),
     });
     engine.restore(logged_votes.votes);
 
-    let name = folder.lock.name().to_owned();
-    let lock = folder.lock.clone();
-    let overrides = Overrides::open(&config.overrides_file, &lock)?;
-    let identity = folder.identity.clone();
-    let signer = match config.signer {
-        SignerKind::Builtin => Some(open_signer(folder, &config, workers).await?),
-        SignerKind::ValidatorClient => None,
-    };
     let mut network = p2p::Config::new(
         identity.to_bytes(),
         peers
@@ -339,9 +409,12 @@ async fn start(
     for address in handle.listen_addresses() {
         info!(%address, "listening for peers");
     }
+    telemetry.chain(chain);
+    let inbox = Shell::inbox();
     let parts = Arc::new(Parts {
         me,
         threshold,
+        rosters: Rosters::new(validators.clone()),
         validators,
         members,
         hash: hex::encode(lock_hash)[..7].to_owned(),
@@ -358,7 +431,12 @@ async fn start(
         beacon: beacon.clone(),
         telemetry,
         outcomes,
-        active: AtomicUsize::new(0),
+        builder_api: context.config.builder_api,
+        graffiti,
+        plural: AtomicBool::new(false),
+        clients: Clients::new(inbox.0.clone()),
+        inclusion: Inclusion::default(),
+        exits: Arc::new(Mutex::new(exits)),
         introduction: PeerInfo {
             version: PEER_VERSION.into(),
             lock_hash: lock_hash.to_vec(),
@@ -370,10 +448,12 @@ async fn start(
             client: "flotilla".into(),
         },
     });
-    let shell = Shell::new(Arc::clone(&parts), engine, vote_log, events);
+    let api = bind_api(&config.validator_api, &parts, &lock).await?;
+    let sender = inbox.0.clone();
+    let shell = Shell::new(Arc::clone(&parts), engine, vote_log, events, inbox);
     let cluster = chores::Cluster {
         parts,
-        inbox: shell.inbox(),
+        inbox: sender,
         name,
         lock,
         builder_api: context.config.builder_api,
@@ -382,9 +462,17 @@ async fn start(
         opened,
         started_ms: started.as_millis(),
         heard: Mutex::new(BTreeMap::new()),
+        health: Health::default(),
+        client_activity: (config.signer == SignerKind::ValidatorClient).then(|| api.activity()),
+        is_client_silent: AtomicBool::new(false),
         _held,
     };
-    Ok((cluster, shell, overrides))
+    Ok(Started {
+        cluster,
+        shell,
+        overrides,
+        api,
+    })
 }
 
 fn multiaddr(address: &std::net::SocketAddr) -> p2p::Multiaddr {
@@ -516,6 +604,8 @@ fn spawn_chores(
     let (node, time, facts) = (beacon.clone(), clock.clone(), Arc::clone(chain));
     tasks.spawn(chores::follow_head(running.to_vec(), node, time, facts));
     for cluster in running.iter().cloned() {
+        tasks.spawn(health::keep_watch(Arc::clone(&cluster)));
+        tasks.spawn(inclusion::every_epoch(Arc::clone(&cluster)));
         tasks.spawn(chores::ask_peers(cluster));
     }
     tasks

@@ -7,18 +7,19 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use flotilla_beacon::client::BeaconNode;
-use flotilla_crypto::IdentityKey;
-use flotilla_duty::io::{ConsensusDraft, HANDLED_KINDS};
+use flotilla_crypto::{IdentityKey, ShareIndex};
+use flotilla_duty::io::{ConsensusDraft, HANDLED_KINDS, Item, Request};
+use flotilla_duty::outcome::{Fate, ItemOutcome};
 use flotilla_duty::{Engine, Input, Output};
 use flotilla_p2p::{Event, Events, Handle, Protocol};
 use flotilla_qbft::Recipients;
-use flotilla_types::{AttesterDuty, Chain, Duty, PeerIndex, PublicKeyBytes, Timestamp};
+use flotilla_types::{Chain, Duty, DutyKind, PeerIndex, PublicKeyBytes, Timestamp, VoluntaryExit};
 use flotilla_wire::consensus::Codec;
 use flotilla_wire::{peer_info::PeerInfo, signatures, votes};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -26,9 +27,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::duties;
+use crate::duties::{self, Production, Rosters};
+use crate::exits::{self, Exits};
 use crate::folder;
+use crate::graffiti::Graffiti;
+use crate::inclusion::Inclusion;
 use crate::monitoring::{Kind, OutcomeStream};
 use crate::signer::Signer;
 use crate::slashing::Database;
@@ -65,10 +70,62 @@ pub(crate) struct Parts {
     pub beacon: BeaconNode,
     pub telemetry: ClusterTelemetry,
     pub outcomes: OutcomeStream,
-    /// How many validators were active when duties were last asked for.
-    pub active: AtomicUsize,
+    /// Our validators as the chain knows them, and who has which duty.
+    pub rosters: Rosters,
+    /// Whether blocks of builders are wanted.
+    pub builder_api: bool,
+    /// The free bytes of our blocks.
+    pub graffiti: Graffiti,
+    /// Whether all members read several contributions of one validator.
+    pub plural: AtomicBool,
+    /// Validator clients that wait for the engine.
+    pub clients: Clients,
+    /// What became of our work on the chain.
+    pub inclusion: Inclusion,
+    /// Exits that are being collected.
+    pub exits: Arc<Mutex<Exits>>,
     /// What we tell peers about ourselves; the time is filled in.
     pub introduction: PeerInfo,
+}
+
+impl Parts {
+    /// Whether this process signs for a validator (S7).
+    pub fn is_builtin(&self, validator: &PublicKeyBytes) -> bool {
+        self.signer
+            .as_ref()
+            .is_some_and(|signer| signer.has(validator))
+    }
+
+    /// This node's share index.
+    pub fn share(&self) -> ShareIndex {
+        ShareIndex::from_peer(self.me.get())
+    }
+}
+
+fn lock(exits: &Mutex<Exits>) -> std::sync::MutexGuard<'_, Exits> {
+    exits.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What to sign so that a validator leaves: in the epoch that others have signed for, else from now on.
+async fn exit(parts: &Parts, validator: PublicKeyBytes) -> Option<Input> {
+    let current = parts.chain.epoch_at(parts.clock.now());
+    let known = parts.rosters.members.of(&parts.beacon, current).await;
+    let known = known
+        .inspect_err(|error| warn!(%validator, %error, "the exit waits for a beacon node"))
+        .ok()?;
+    let Some(on_chain) = known.iter().find(|known| known.pubkey == validator) else {
+        warn!(%validator, "the chain does not know this validator: its exit waits");
+        return None;
+    };
+    let message = VoluntaryExit {
+        epoch: lock(&parts.exits).epoch_of(&validator).unwrap_or(current),
+        validator_index: on_chain.index,
+    };
+    info!(%validator, epoch = message.epoch.0, "signing a voluntary exit");
+    Some(Input::Exit {
+        validator,
+        exit: message,
+    })
 }
 
 /// How a shell ended without being asked to.
@@ -85,36 +142,45 @@ pub(crate) enum ShellError {
     NetworkStopped,
 }
 
+/// Where an engine's inputs are put, and where its shell takes them from.
+pub(crate) type Inbox = (mpsc::Sender<Input>, mpsc::Receiver<Input>);
+
 /// One cluster's shell.
 pub(crate) struct Shell {
     parts: Arc<Parts>,
     engine: Engine,
     votes: VoteLog,
     events: Events,
-    inbox: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    inbox: Inbox,
     checking: Arc<Semaphore>,
     jobs: JoinSet<()>,
     paused: bool,
 }
 
 impl Shell {
+    /// Where an engine's inputs are put, and where its shell takes them from.
+    pub fn inbox() -> Inbox {
+        mpsc::channel(INBOX)
+    }
+
     /// A shell around `engine`, which has been restored from `votes`.
-    pub fn new(parts: Arc<Parts>, engine: Engine, votes: VoteLog, events: Events) -> Self {
+    pub fn new(
+        parts: Arc<Parts>,
+        engine: Engine,
+        votes: VoteLog,
+        events: Events,
+        inbox: Inbox,
+    ) -> Self {
         Self {
             parts,
             engine,
             votes,
             events,
-            inbox: mpsc::channel(INBOX),
+            inbox,
             checking: Arc::new(Semaphore::new(CHECKING)),
             jobs: JoinSet::new(),
             paused: false,
         }
-    }
-
-    /// Where inputs from elsewhere in the node are put.
-    pub fn inbox(&self) -> mpsc::Sender<Input> {
-        self.inbox.0.clone()
     }
 
     /// Drives the engine until `stop`.
@@ -122,6 +188,8 @@ impl Shell {
         let mut every = tokio::time::interval(EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         self.step(Input::Wake);
+        let kept = lock(&self.parts.exits).sets(&self.parts.chain);
+        kept.into_iter().for_each(|set| self.step(Input::Kept(set)));
         loop {
             let wait = self.parts.clock.until(self.engine.deadline());
             let checking = Arc::clone(&self.checking);
@@ -169,6 +237,7 @@ impl Shell {
             self.parts.telemetry.paused(paused);
             self.step(Input::Pause(paused));
         }
+        self.look_for_exits();
         self.parts.telemetry.vote_log(self.votes.bytes());
         match self.parts.clock.observe() {
             None => Ok(()),
@@ -180,6 +249,36 @@ impl Shell {
                 })
             }
         }
+    }
+
+    /// The operator's wishes to leave. One that is being carried out is asked for again until its signature is on disk.
+    fn look_for_exits(&mut self) {
+        for validator in exits::requested(&self.parts.data_folder) {
+            let parts = Arc::clone(&self.parts);
+            let builtin = parts.is_builtin(&validator);
+            let signed = lock(&parts.exits).has_signed(&validator, parts.share());
+            if !builtin || signed {
+                if !builtin {
+                    warn!(%validator, "no share for the built-in signer: this exit is not signed here");
+                }
+                exits::settle_request(&parts.data_folder, &validator);
+                continue;
+            }
+            self.spawn(async move { exit(&parts, validator).await });
+        }
+    }
+
+    /// Keeps exits on disk, beside the engine.
+    fn keep(
+        &self,
+        change: impl FnOnce(&mut Exits) -> Result<(), folder::WriteError> + Send + 'static,
+    ) {
+        let exits = Arc::clone(&self.parts.exits);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = change(&mut lock(&exits)) {
+                warn!(%error, "the exits that are being collected are not on disk");
+            }
+        });
     }
 
     /// Runs a job beside the engine and brings its result in.
@@ -249,18 +348,32 @@ impl Shell {
     fn perform(&mut self, output: Output, inputs: &mut VecDeque<Input>) {
         let parts = Arc::clone(&self.parts);
         match output {
-            Output::FetchDuties(epoch) => {
-                self.spawn(async move {
-                    Some(
-                        duties::of_epoch(&parts.beacon, &parts.validators, epoch, &parts.active)
-                            .await,
-                    )
-                });
-            }
-            Output::Fetch { duty, attesters } => {
-                parts.telemetry.scheduled(duty.kind, attesters.len() as u64);
-                self.fetch(duty, attesters);
-            }
+            Output::FetchDuties { epoch, roster } => self.spawn(async move {
+                let builtin = |validator: &PublicKeyBytes| parts.is_builtin(validator);
+                let (beacon, rosters) = (&parts.beacon, &parts.rosters);
+                Some(duties::of_epoch(beacon, rosters, epoch, roster, builtin).await)
+            }),
+            Output::Fetch { duty, request } => self.fetch(duty, request),
+            Output::FetchHead(duty) => self.spawn(async move {
+                let result = duties::head(&parts.beacon).await;
+                Some(Input::HeadRoot { duty, result })
+            }),
+            Output::Examine { duty, question } => self.spawn(async move {
+                let verdict = duties::examine(&parts.beacon, &parts.chain, question).await;
+                debug!(%duty, ?question, ?verdict, "own beacon nodes asked about the chain");
+                parts.telemetry.examined(duty, verdict);
+                Some(Input::Examined {
+                    duty,
+                    question,
+                    verdict,
+                })
+            }),
+            Output::Selected(attesters) => self.spawn(async move {
+                duties::announce_aggregators(&parts.beacon, &attesters).await;
+                None
+            }),
+            Output::Reply { request, reply } => parts.clients.answer(request, *reply),
+            Output::Keep(set) => self.keep(move |exits| exits.keep(&set)),
             Output::LogPrepared {
                 duty,
                 value,
@@ -296,10 +409,8 @@ impl Shell {
             }),
             Output::SendPartials(set) => {
                 let now = parts.clock.now();
-                let since_due = now.saturating_since(parts.chain.due(set.duty));
-                parts
-                    .telemetry
-                    .partials(parts.me, set.duty, set.items.len(), since_due);
+                let after_offset = now.saturating_since(parts.chain.timer_start(set.duty));
+                parts.telemetry.partials(parts.me, &set, after_offset);
                 self.broadcast(
                     Protocol::PartialSignatures,
                     &Bytes::from(signatures::encode(&set)),
@@ -327,24 +438,16 @@ impl Shell {
                     bad: checked.bad,
                 })
             }),
-            Output::Combine {
-                duty,
-                signing_root,
-                items,
-            } => self.spawn(async move {
+            Output::Combine { duty, items } => self.spawn(async move {
                 let keys = Arc::clone(&parts.keys);
-                let combined =
-                    jobs::combine(&parts.workers, keys, parts.threshold, signing_root, items).await;
+                let combined = jobs::combine(&parts.workers, keys, parts.threshold, items).await;
                 let results = combined
                     .inspect_err(|error| warn!(%duty, %error, "signatures were not combined"))
                     .ok()?;
-                Some(Input::Combined {
-                    duty,
-                    signing_root,
-                    results,
-                })
+                Some(Input::Combined { duty, results })
             }),
             Output::Submit { duty, items } => {
+                parts.inclusion.submitted(&items);
                 self.spawn(async move {
                     Some(duties::submit(&parts.beacon, &parts.chain, duty, items).await)
                 });
@@ -372,16 +475,37 @@ impl Shell {
                 parts.outcomes.tell(&parts.hash, Kind::Late, &outcome);
             }
             Output::Ended(outcome) => {
+                if outcome.duty.kind == DutyKind::Exit {
+                    let left = |(item, ended): (&Item, &ItemOutcome)| {
+                        (ended.fate == Fate::Submitted).then_some(item.validator)
+                    };
+                    let left = outcome.items.iter().filter_map(left).collect();
+                    self.keep(move |exits| exits.forget(&left));
+                }
                 parts.telemetry.ended(&outcome);
                 parts.outcomes.tell(&parts.hash, Kind::Ended, &outcome);
             }
         }
     }
 
-    fn fetch(&mut self, duty: Duty, attesters: Vec<AttesterDuty>) {
+    fn fetch(&mut self, duty: Duty, request: Request) {
         let parts = Arc::clone(&self.parts);
+        parts.telemetry.scheduled(duty.kind, request.validators());
+        let validator = match &request {
+            Request::Block { proposer, .. } => Some(proposer.pubkey),
+            _ => None,
+        };
+        let production = Production {
+            builder_api: parts.builder_api,
+            plural: parts.plural.load(Ordering::Relaxed),
+            graffiti: parts.graffiti.of(validator.as_ref()),
+        };
         self.spawn(async move {
-            let fetched = duties::fetch(&parts.beacon, &parts.chain, duty, &attesters).await;
+            let fetched =
+                duties::fetch(&parts.beacon, &parts.chain, duty, &request, production).await;
+            if let Ok(set) = &fetched {
+                parts.telemetry.fetched(set);
+            }
             let result = fetched.map(|set| parts.codec.value(set));
             Some(Input::Fetched { duty, result })
         });
@@ -455,13 +579,9 @@ async fn check(
     match decoded.await {
         Ok(Ok(input)) => {
             if let Input::Partials { from, set } = &input {
-                let since_due = parts
-                    .clock
-                    .now()
-                    .saturating_since(parts.chain.due(set.duty));
-                parts
-                    .telemetry
-                    .partials(*from, set.duty, set.items.len(), since_due);
+                let offset = parts.chain.timer_start(set.duty);
+                let after_offset = parts.clock.now().saturating_since(offset);
+                parts.telemetry.partials(*from, set, after_offset);
             }
             Some(input)
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use flotilla_crypto::SecretKey;
+use flotilla_duty::io::Item;
 use flotilla_types::{PublicKeyBytes, Root, SignatureBytes};
 
 use crate::workers::{WorkError, Workers};
@@ -39,15 +40,20 @@ impl Signer {
         self.shares.keys()
     }
 
+    /// Whether it has a share of this validator.
+    pub fn has(&self, validator: &PublicKeyBytes) -> bool {
+        self.shares.contains_key(validator)
+    }
+
     /// Signs each root with the share of its validator, on the worker threads. Validators without a share here are left out.
     pub async fn sign(
         &self,
-        items: Vec<(PublicKeyBytes, Root)>,
-    ) -> Result<Vec<(PublicKeyBytes, SignatureBytes)>, WorkError> {
+        items: Vec<(Item, Root)>,
+    ) -> Result<Vec<(Item, SignatureBytes)>, WorkError> {
         let shares = Arc::clone(&self.shares);
-        let sign = move |(validator, root): (PublicKeyBytes, Root)| {
-            let share = shares.get(&validator)?;
-            Some((validator, SignatureBytes(share.sign(&root.0).to_bytes())))
+        let sign = move |(item, root): (Item, Root)| {
+            let share = shares.get(&item.validator)?;
+            Some((item, SignatureBytes(share.sign(&root.0).to_bytes())))
         };
         self.workers
             .run_split(items, move |part| {
@@ -82,14 +88,14 @@ mod tests {
         let signatures = signer
             .sign(
                 (0..10)
-                    .map(|position| (validator(position), root))
+                    .map(|position| (Item::whole(validator(position)), root))
                     .collect(),
             )
             .await
             .unwrap();
         assert_eq!(signatures.len(), 9);
         for (position, (key, signature)) in signatures.iter().enumerate() {
-            assert_eq!(*key, validator(position));
+            assert_eq!(key.validator, validator(position));
             assert!(verify(
                 &public[position],
                 &root.0,

@@ -4,28 +4,47 @@
 //! the database, and this module knows the names. They are those operators' dashboards and alerts have already (spec 30 §8.4), and
 //! `flotilla_*` for what only we measure. Metric families are registered once per process; each cluster adds its own labels.
 
+mod api;
+mod beacon;
+mod chain;
+mod counts;
+mod families;
+mod health;
 mod labels;
 mod metrics;
 mod participation;
+mod peers;
 mod process;
 mod reasons;
+pub mod reference;
 mod report;
+mod seen;
+pub(crate) mod slow;
 pub(crate) mod stages;
+mod tally;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flotilla_duty::Outcome;
-use flotilla_duty::io::Rejected;
-use flotilla_types::{Duty, DutyKind, Epoch, PeerIndex, Slot, Timestamp};
+use flotilla_duty::guard::Verdict;
+use flotilla_duty::io::{HANDLED_KINDS, PartialSet, Rejected};
+use flotilla_types::{Chain, Duty, DutyKind, Epoch, PeerIndex, Slot, Timestamp};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+
+pub use api::ApiObserver;
+pub use counts::{Counts, Timing};
+pub use peers::{PeerInfo, Traffic};
+pub use tally::{Ends, KindEnds};
 
 use crate::monitoring::Readiness;
 use crate::slashing;
 use labels::{Labels, Shared};
 use metrics::Metrics;
-use participation::Participation;
+use participation::{Participation, Settled};
+use seen::Seen;
 
 /// The agreement protocol's name in metrics.
 const PROTOCOL: &str = "/charon/consensus/qbft/2.0.0";
@@ -69,36 +88,6 @@ pub struct ClusterSize {
     pub validators: usize,
 }
 
-/// What a peer says about itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PeerInfo {
-    /// Its version.
-    pub version: String,
-    /// Seven hex digits, or `unknown`.
-    pub git_hash: String,
-    /// When it started, Unix seconds.
-    pub started_at: Option<u64>,
-    /// Its clock minus ours, in seconds.
-    pub clock_offset_seconds: f64,
-    /// Whether it uses external block builders.
-    pub builder_api: bool,
-    /// What its operator calls it.
-    pub nickname: String,
-    /// Its software; empty means Charon.
-    pub client: String,
-    /// Whether its version works with ours.
-    pub supported: bool,
-}
-
-/// What has passed between us and one peer since start, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// To the peer.
-    pub sent: u64,
-    /// From the peer.
-    pub received: u64,
-}
-
 impl Default for Telemetry {
     fn default() -> Self {
         Self::new()
@@ -136,6 +125,7 @@ impl Telemetry {
             metrics: Arc::clone(&self.metrics),
             shared,
             participation: Arc::new(Mutex::new(Participation::default())),
+            seen: Arc::default(),
             names: Arc::new(names),
         };
         cluster.introduce(size, started);
@@ -157,6 +147,7 @@ pub struct ClusterTelemetry {
     shared: Shared,
     names: Arc<ClusterNames>,
     participation: Arc<Mutex<Participation>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl ClusterTelemetry {
@@ -166,12 +157,24 @@ impl ClusterTelemetry {
 
     fn introduce(&self, size: ClusterSize, started: Timestamp) {
         let (metrics, names) = (&self.metrics, &self.names);
-        let set = |family: &metrics::Gauges, labels: Labels, value: f64| {
+        let set = |family: &families::Gauges, labels: Labels, value: f64| {
             family.get_or_create(&labels).set(value);
         };
         set(
             &metrics.app_version,
             self.labels([("version", &names.version)]),
+            1.0,
+        );
+        let commit = option_env!("FLOTILLA_GIT_COMMIT").unwrap_or("unknown");
+        set(
+            &metrics.git_commit,
+            self.labels([("git_hash", commit)]),
+            1.0,
+        );
+        // There are no features to switch on or off yet.
+        set(
+            &metrics.feature_flags,
+            self.labels([("feature_flags", "")]),
             1.0,
         );
         set(
@@ -211,6 +214,41 @@ impl ClusterTelemetry {
                 index as f64,
             );
         }
+        self.begin_participation();
+    }
+
+    /// Counters of participation begin at 0, so that the first miss is an increase.
+    fn begin_participation(&self) {
+        for kind in HANDLED_KINDS {
+            for peer in &self.names.peers {
+                let labels = self.labels([("duty", kind.name()), ("peer", peer)]);
+                for family in [
+                    &self.metrics.participation_expected,
+                    &self.metrics.participation_success,
+                    &self.metrics.participation_total,
+                    &self.metrics.participation_missed,
+                ] {
+                    drop(family.get_or_create(&labels));
+                }
+            }
+        }
+    }
+
+    /// What the node learns of the chain before any duty: how long its slots last, and whether a fork comes that this version
+    /// does not know (S11).
+    pub fn chain(&self, chain: &Chain) {
+        self.seen().timing = Some((chain.spec.slot_duration, chain.spec.slots_per_epoch));
+        if let Some(epoch) = chain.spec.forks.unknown_after() {
+            self.metrics
+                .unknown_fork
+                .get_or_create(&self.labels([]))
+                .set(epoch.0 as f64);
+        }
+    }
+
+    /// How duties ended in this epoch and the one before, by kind.
+    pub fn ends(&self) -> BTreeMap<&'static str, KindEnds> {
+        self.seen().tally.by_kind()
     }
 
     /// A peer's name, or its index if it has none.
@@ -225,8 +263,25 @@ impl ClusterTelemetry {
     /// A duty has ended: the counters, and one line in the log per distinct fate.
     pub fn ended(&self, outcome: &Outcome) {
         report::count(&self.metrics, &self.shared, &self.names, outcome);
-        report::log_ended(&self.names, outcome);
-        self.book().ended(outcome.duty, outcome.validators.len());
+        let timing = self.seen().timing;
+        let slow = timing.and_then(|(slot, _)| slow::of(outcome, slot));
+        if let Some(slow) = &slow {
+            let labels = self.labels([
+                ("duty", outcome.duty.kind.name()),
+                ("step", slow.step.name()),
+            ]);
+            self.metrics.slowest.get_or_create(&labels).inc();
+        }
+        {
+            let mut seen = self.seen();
+            seen.without_quorum += u64::from(report::is_without_quorum(outcome));
+            if let Some((_, slots_per_epoch)) = timing {
+                let epoch = tally::epoch_of(outcome.duty, slots_per_epoch);
+                seen.tally.ended(epoch, outcome);
+            }
+        }
+        report::log_ended(&self.names, outcome, slow);
+        self.book().ended(outcome.duty, outcome.items.len());
     }
 
     /// A duty has not been completed within its slot.
@@ -237,11 +292,26 @@ impl ClusterTelemetry {
     }
 
     /// The beacon node assigned `count` duties of a kind to validators of this cluster.
-    pub fn scheduled(&self, kind: DutyKind, count: u64) {
+    pub fn scheduled(&self, kind: DutyKind, count: usize) {
         self.metrics
             .scheduled
             .get_or_create(&self.labels([("duty", kind.name())]))
-            .inc_by(count);
+            .inc_by(count as u64);
+    }
+
+    /// The own beacon nodes were asked about the chain of a value that was not theirs.
+    pub fn examined(&self, duty: Duty, verdict: Verdict) {
+        if verdict == Verdict::Conflicts {
+            self.seen().chain_conflicts += 1;
+        }
+        let verdict = match verdict {
+            Verdict::Fits => "fits",
+            Verdict::Conflicts => "conflicts",
+            Verdict::Unknown => "unknown",
+            Verdict::Silent => "silent",
+        };
+        let labels = self.labels([("duty", duty.kind.name()), ("verdict", verdict)]);
+        self.metrics.examined.get_or_create(&labels).inc();
     }
 
     /// A slot has begun. Participation in duties that are long over is settled here.
@@ -254,44 +324,74 @@ impl ClusterTelemetry {
             .current_epoch
             .get_or_create(&self.labels([]))
             .set(epoch.0 as f64);
-        for settled in self.book().settle(slot) {
-            for index in 0..self.names.peers.len() {
-                let peer = self.peer_name(PeerIndex::new(index));
-                let labels = self.labels([("duty", settled.duty.kind.name()), ("peer", &peer)]);
-                let (expected, seen) = (settled.expected as u64, settled.seen_of(index) as u64);
-                self.metrics
-                    .participation
-                    .get_or_create(&labels)
-                    .set(f64::from(u8::from(seen > 0)));
-                self.metrics
-                    .participation_expected
-                    .get_or_create(&labels)
-                    .inc_by(expected);
-                self.metrics
-                    .participation_success
-                    .get_or_create(&labels)
-                    .inc_by(seen);
-                self.metrics
-                    .participation_total
-                    .get_or_create(&labels)
-                    .inc_by(seen);
-                self.metrics
-                    .participation_missed
-                    .get_or_create(&labels)
-                    .inc_by(expected - seen);
+        let skipped = self.seen().begin(slot);
+        self.metrics
+            .skipped_slots
+            .get_or_create(&self.labels([]))
+            .inc_by(skipped);
+        let settled = self.book().settle(slot);
+        settled.iter().for_each(|settled| self.settled(settled));
+    }
+
+    fn settled(&self, settled: &Settled) {
+        let duty = settled.duty.kind.name();
+        let Some(expected) = settled.expected else {
+            for peer in settled.signers() {
+                let peer = self.peer_name(PeerIndex::new(peer));
+                let labels = self.labels([("peer", &peer)]);
+                self.metrics.unexpected.get_or_create(&labels).inc();
+            }
+            return;
+        };
+        for index in 0..self.names.peers.len() {
+            self.participated(duty, index, expected as u64, settled.seen_of(index) as u64);
+        }
+        if settled.differs {
+            let labels = self.labels([("duty", duty)]);
+            self.metrics.inconsistent.get_or_create(&labels).inc();
+        }
+        for (rank, cohort) in settled.cohorts.iter().enumerate() {
+            for peer in cohort {
+                let (peer, rank) = (peer.to_string(), rank.to_string());
+                let labels = self.labels([("duty", duty), ("peer_idx", &peer), ("rank", &rank)]);
+                self.metrics.cohort_rank.get_or_create(&labels).inc();
             }
         }
     }
 
-    /// Partial signatures for a duty are here, from a peer or from ourselves, `since_due` after the duty's due point.
-    pub fn partials(&self, peer: PeerIndex, duty: Duty, validators: usize, since_due: Duration) {
+    fn participated(&self, duty: &str, index: usize, expected: u64, seen: u64) {
+        let peer = self.peer_name(PeerIndex::new(index));
+        let labels = self.labels([("duty", duty), ("peer", &peer)]);
+        let metrics = &self.metrics;
+        families::flag(&metrics.participation, &labels, seen > 0);
+        for (family, count) in [
+            (&metrics.participation_expected, expected),
+            (&metrics.participation_success, seen),
+            (&metrics.participation_total, seen),
+            (&metrics.participation_missed, expected - seen),
+        ] {
+            family.get_or_create(&labels).inc_by(count);
+        }
+    }
+
+    /// Partial signatures are here, from a peer or from ourselves, `after_offset` after the point in the slot from which
+    /// the field measures their kind ([`Chain::timer_start`](flotilla_types::Chain::timer_start)).
+    pub fn partials(&self, peer: PeerIndex, set: &PartialSet, after_offset: Duration) {
+        let duty = set.duty;
         let index = peer.get().to_string();
         let labels = self.labels([("duty", duty.kind.name()), ("peer_idx", &index)]);
         self.metrics
             .parsigdb_store
             .get_or_create(&labels)
-            .observe(since_due.as_secs_f64());
-        self.book().seen(duty, peer.get(), validators);
+            .observe(after_offset.as_secs_f64());
+        if duty.kind == DutyKind::Exit {
+            for validator in set.items.keys() {
+                let name = beacon::short_name(validator);
+                let labels = self.labels([("pubkey", &name)]);
+                self.metrics.parsigdb_exits.get_or_create(&labels).inc();
+            }
+        }
+        self.book().seen(peer.get(), set);
     }
 
     /// Something of a peer was dropped.
@@ -314,7 +414,7 @@ impl ClusterTelemetry {
     /// Messages that a bounded queue has pushed out since start; `queue` is its name.
     pub fn dropped(&self, queue: &'static str, total: u64) {
         let labels = self.labels([("queue", queue)]);
-        metrics::raise(&self.metrics.dropped, &labels, total);
+        families::raise(&self.metrics.dropped, &labels, total);
     }
 
     /// A duty moved to another round of agreement.
@@ -374,170 +474,16 @@ impl ClusterTelemetry {
             .inc();
     }
 
-    /// A peer's connection, by kind; both false when it is gone. `total` counts connections since start.
-    pub fn connections(&self, peer: PeerIndex, direct: bool, relayed: bool, total: u64) {
-        let name = self.peer_name(peer);
-        for (kind, is_open) in [("direct", direct), ("relay", relayed)] {
-            let labels = self.labels([("peer", &name), ("type", kind), ("protocol", "tcp")]);
-            self.metrics
-                .connection_types
-                .get_or_create(&labels)
-                .set(f64::from(u8::from(is_open)));
-        }
-        let labels = self.labels([("peer", &name)]);
-        metrics::raise(&self.metrics.connections, &labels, total);
-    }
-
-    /// A ping was answered.
-    pub fn ping(&self, peer: PeerIndex, round_trip: Duration) {
-        let name = self.peer_name(peer);
-        let labels = self.labels([("peer", &name)]);
-        self.metrics.ping_success.get_or_create(&labels).set(1.0);
-        self.metrics
-            .ping_latency
-            .get_or_create(&labels)
-            .observe(round_trip.as_secs_f64());
-    }
-
-    /// Pings that failed since start, and whether the peer can be pinged at all now.
-    pub fn ping_failures(&self, peer: PeerIndex, total: u64, is_connected: bool) {
-        let name = self.peer_name(peer);
-        let labels = self.labels([("peer", &name)]);
-        metrics::raise(&self.metrics.ping_errors, &labels, total);
-        if !is_connected {
-            self.metrics.ping_success.get_or_create(&labels).set(0.0);
-        }
-    }
-
-    /// Bytes exchanged with a peer over one protocol since start; totals, not differences.
-    pub fn traffic(&self, peer: PeerIndex, protocol: &str, traffic: Traffic) {
-        let name = self.peer_name(peer);
-        let labels = self.labels([
-            ("peer", &name),
-            ("protocol", protocol),
-            ("transport", "tcp"),
-        ]);
-        metrics::raise(&self.metrics.sent_bytes, &labels, traffic.sent);
-        metrics::raise(&self.metrics.received_bytes, &labels, traffic.received);
-    }
-
-    /// What a peer has said about itself.
-    pub fn peer_info(&self, peer: PeerIndex, info: &PeerInfo) {
-        let name = self.peer_name(peer);
-        let metrics = &self.metrics;
-        let flag = |value: bool| f64::from(u8::from(value));
-        let client = if info.client.is_empty() {
-            "charon"
-        } else {
-            &info.client
-        };
-        // A peer that changed its version, name or software leaves no second series behind.
-        for (family, label, value) in [
-            (&metrics.peerinfo_version, "version", info.version.as_str()),
-            (
-                &metrics.peerinfo_git_commit,
-                "git_hash",
-                info.git_hash.as_str(),
-            ),
-            (
-                &metrics.peerinfo_nickname,
-                "peer_nickname",
-                info.nickname.as_str(),
-            ),
-            (&metrics.peerinfo_client, "dv_client", client),
-        ] {
-            family.replace(
-                self.labels([("peer", &name)]),
-                self.labels([("peer", &name), (label, value)]),
-            );
-        }
-        let labels = self.labels([("peer", &name)]);
-        metrics
-            .peerinfo_clock_offset
-            .get_or_create(&labels)
-            .set(info.clock_offset_seconds);
-        metrics
-            .peerinfo_builder_api
-            .get_or_create(&labels)
-            .set(flag(info.builder_api));
-        metrics
-            .peerinfo_supported
-            .get_or_create(&labels)
-            .set(flag(info.supported));
-        if let Some(started) = info.started_at {
-            metrics
-                .peerinfo_start_time
-                .get_or_create(&labels)
-                .set(started as f64);
-        }
-    }
-
-    /// A request to a beacon node has ended: `address` is one of those configured, `endpoint` one of a few fixed names.
-    pub fn beacon_request(
-        &self,
-        address: &str,
-        endpoint: &'static str,
-        took: Duration,
-        succeeded: bool,
-    ) {
-        let labels = self.labels([("addr", address), ("endpoint", endpoint)]);
-        self.metrics
-            .beacon_latency
-            .get_or_create(&labels)
-            .observe(took.as_secs_f64());
-        if !succeeded {
-            self.metrics.beacon_errors.get_or_create(&labels).inc();
-        }
-        let labels = self.labels([("endpoint", endpoint)]);
-        self.metrics.eth2_requests.get_or_create(&labels).inc();
-        self.metrics
-            .eth2_latency
-            .get_or_create(&labels)
-            .observe(took.as_secs_f64());
-        if !succeeded {
-            self.metrics.eth2_errors.get_or_create(&labels).inc();
-        }
-    }
-
-    /// Builder registrations were handed to the beacon node.
-    pub fn registrations(&self, taken: bool) {
-        let labels = self.labels([]);
-        self.metrics.registrations.get_or_create(&labels).inc();
-        if !taken {
-            self.metrics
-                .registration_errors
-                .get_or_create(&labels)
-                .inc();
-        }
-    }
-
-    /// How many peers the beacon node has.
-    pub fn beacon_peers(&self, peers: u64) {
-        self.metrics
-            .beacon_peers
-            .get_or_create(&self.labels([]))
-            .set(peers as f64);
-    }
-
-    /// The head event of `slot` came this long after its start.
-    pub fn beacon_head(&self, address: &str, slot: Slot, delay: Duration) {
-        let labels = self.labels([("addr", address)]);
-        self.metrics
-            .sse_head_slot
-            .get_or_create(&labels)
-            .set(slot.0 as f64);
-        self.metrics
-            .sse_head_delay
-            .get_or_create(&labels)
-            .observe(delay.as_secs_f64());
-    }
-
     /// Whether the node is ready.
     pub fn readiness(&self, readiness: Readiness) {
         self.metrics
             .readyz
             .get_or_create(&self.labels([]))
             .set(f64::from(readiness.code()));
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn book(&self) -> std::sync::MutexGuard<'_, Participation> {

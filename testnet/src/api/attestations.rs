@@ -1,23 +1,23 @@
-//! What to attest, and attestations brought in.
+//! What to attest and to aggregate, and attestations and aggregates brought in.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use flotilla_types::{CommitteeIndex, SingleAttestation, Slot};
+use flotilla_types::{
+    AttestationData, CommitteeIndex, DutyKind, Fork, Root, SignedAggregateAndProof,
+    SingleAttestation, Slot,
+};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Endpoint;
 use super::error::ApiError;
-use crate::chain::{Arrival, Judgement, now};
+use super::media::{self, Received};
+use super::submission::answer;
 
-/// Header that names the fork of the body.
-const CONSENSUS_VERSION: &str = "eth-consensus-version";
-/// SSZ's media type.
-const OCTETS: &str = "application/octet-stream";
+/// Committee index, attester index, data and signature.
+const SINGLE_ATTESTATION_BYTES: usize = 8 + 8 + AttestationData::SSZ_BYTES + 96;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct DataQuery {
@@ -31,48 +31,27 @@ pub(crate) async fn data(
     Query(query): Query<DataQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    check_committee(&endpoint, query.committee_index)?;
+    let data = endpoint.view().attestation_data(query.slot);
+    let data = data.map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+    if media::prefers_ssz(&headers) {
+        return Ok(media::ssz(data.encode()));
+    }
+    Ok(Json(json!({ "data": data })).into_response())
+}
+
+fn check_committee(endpoint: &Endpoint, index: Option<CommitteeIndex>) -> Result<(), ApiError> {
     let committees = endpoint
         .simulator
         .chain()
         .spec
         .sizes
         .max_committees_per_slot;
-    if let Some(index) = query.committee_index.filter(|index| index.0 >= committees) {
-        return Err(ApiError::bad_request(format!(
+    match index.filter(|index| index.0 >= committees) {
+        Some(index) => Err(ApiError::bad_request(format!(
             "there is no committee {index}"
-        )));
-    }
-    let data = endpoint.simulator.attestation_data(now(), query.slot);
-    let data = data.map_err(|fault| ApiError::bad_request(fault.to_string()))?;
-    if prefers_ssz(&headers) {
-        return Ok((
-            [(CONTENT_TYPE, HeaderValue::from_static(OCTETS))],
-            data.encode(),
-        )
-            .into_response());
-    }
-    Ok(Json(json!({ "data": data })).into_response())
-}
-
-/// Whether `Accept` names SSZ with at least the weight of JSON.
-fn prefers_ssz(headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get(ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let weight = |media: &str| {
-        let range = accept
-            .split(',')
-            .map(str::trim)
-            .find(|range| range.split(';').next().map(str::trim) == Some(media))?;
-        let quality = range
-            .split(';')
-            .find_map(|parameter| parameter.trim().strip_prefix("q="));
-        Some(quality.map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0)))
-    };
-    match (weight(OCTETS), weight("application/json")) {
-        (Some(ssz), Some(json)) => ssz >= json,
-        (ssz, _) => ssz.is_some(),
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -81,70 +60,86 @@ pub(crate) async fn submit(
     State(endpoint): State<Endpoint>,
     request: Request,
 ) -> Result<(), ApiError> {
-    // The clock is read before the body, so that neither parsing nor checking counts as latency.
-    let arrival = Arrival {
-        at: now(),
-        endpoint: endpoint.operator,
-    };
-    let (parts, body) = request.into_parts();
-    check_version(&endpoint, &parts.headers)?;
-    let body = axum::body::to_bytes(body, super::BODY_LIMIT).await;
-    let body = body
-        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
-    let attestations = parse(&parts.headers, &body)?;
-    let judgements = endpoint.simulator.submit(arrival, &attestations).await;
-    let failures: Vec<_> = judgements
-        .iter()
-        .enumerate()
-        .filter_map(|(index, judgement)| match judgement {
-            Judgement::Refused(fault) => Some((index, fault.to_string())),
-            Judgement::Included | Judgement::Late | Judgement::Duplicate => None,
-        })
-        .collect();
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::failures(&failures))
-    }
+    let received = Received::read(&endpoint, request).await?;
+    received.check_version(&endpoint)?;
+    let attestations = received.list(
+        "list of attestations",
+        Some(SINGLE_ATTESTATION_BYTES),
+        media::from_json,
+        SingleAttestation::decode,
+    );
+    let attestations = endpoint.counted(DutyKind::Attester, attestations)?;
+    answer(
+        endpoint
+            .simulator
+            .submit(received.arrival, &attestations)
+            .await,
+    )
 }
 
-fn check_version(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), ApiError> {
-    let chain = endpoint.simulator.chain();
-    let expected = chain
-        .fork_at(chain.epoch_of(endpoint.simulator.current_slot()))
-        .name();
-    match headers.get(CONSENSUS_VERSION).map(HeaderValue::to_str) {
-        Some(Ok(found)) if found.eq_ignore_ascii_case(expected) => Ok(()),
-        Some(found) => {
-            let found = found.unwrap_or("unreadable");
-            Err(ApiError::bad_request(format!(
-                "Eth-Consensus-Version is {found}, the chain is at {expected}"
-            )))
-        }
-        None => Err(ApiError::bad_request(
-            "the header Eth-Consensus-Version is missing",
-        )),
-    }
+#[derive(Debug, Deserialize)]
+pub(crate) struct AggregateQuery {
+    attestation_data_root: Root,
+    slot: Slot,
+    committee_index: CommitteeIndex,
 }
 
-fn parse(headers: &HeaderMap, body: &Bytes) -> Result<Vec<SingleAttestation>, ApiError> {
-    if headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(OCTETS.as_bytes()))
-    {
-        // A list of fixed-size objects is their concatenation.
-        let parsed = body
-            .chunks(SINGLE_ATTESTATION_BYTES)
-            .map(SingleAttestation::decode)
-            .collect::<Result<_, _>>();
-        return parsed.map_err(|error| {
-            ApiError::bad_request(format!("the body is no list of attestations: {error}"))
-        });
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        ApiError::bad_request(format!("the body is no list of attestations: {error}"))
-    })
+/// `GET /eth/v2/validator/aggregate_attestation?attestation_data_root=…&slot=…&committee_index=…`.
+pub(crate) async fn aggregate(
+    State(endpoint): State<Endpoint>,
+    Query(query): Query<AggregateQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    check_committee(&endpoint, Some(query.committee_index))?;
+    let aggregate = endpoint.simulator.world().aggregate(
+        query.slot,
+        query.attestation_data_root,
+        query.committee_index,
+    );
+    let aggregate = aggregate.ok_or_else(|| {
+        ApiError::not_found(format!(
+            "no attestations of committee {} for {} in slot {}",
+            query.committee_index, query.attestation_data_root, query.slot
+        ))
+    })?;
+    let fork = media::current_fork(&endpoint);
+    Ok(media::versioned(fork, &headers, &aggregate, || {
+        aggregate.encode()
+    }))
 }
 
-/// Committee index, attester index, data and signature.
-const SINGLE_ATTESTATION_BYTES: usize = 8 + 8 + flotilla_types::AttestationData::SSZ_BYTES + 96;
+/// `GET /eth/v1/validator/aggregate_attestation`: gone with Electra, as on real beacon nodes.
+pub(crate) async fn aggregate_v1() -> ApiError {
+    ApiError::bad_request("use /eth/v2/validator/aggregate_attestation from Electra on")
+}
+
+/// `POST /eth/v2/validator/aggregate_and_proofs`, in JSON or SSZ.
+pub(crate) async fn submit_aggregates(
+    State(endpoint): State<Endpoint>,
+    request: Request,
+) -> Result<(), ApiError> {
+    let received = Received::read(&endpoint, request).await?;
+    let fork = received.check_version(&endpoint)?;
+    let sizes = endpoint.simulator.chain().spec.sizes;
+    let aggregates = received.list(
+        "list of signed aggregates",
+        None,
+        |json: &Value| SignedAggregateAndProof::from_json(fork, json, &sizes),
+        |bytes| SignedAggregateAndProof::decode(&headed(fork, bytes), &sizes),
+    );
+    let aggregates = endpoint.counted(DutyKind::Aggregator, aggregates)?;
+    answer(
+        endpoint
+            .simulator
+            .submit(received.arrival, &aggregates)
+            .await,
+    )
+}
+
+/// The header that members of a cluster put before SSZ, which the reader expects: fork and offset.
+fn headed(fork: Fork, bytes: &[u8]) -> Vec<u8> {
+    let mut headed = fork.wire().to_le_bytes().to_vec();
+    headed.extend_from_slice(&12_u32.to_le_bytes());
+    headed.extend_from_slice(bytes);
+    headed
+}

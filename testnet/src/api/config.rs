@@ -8,6 +8,7 @@ use flotilla_types::{DomainType, ForkSchedule, Root};
 use serde_json::{Value, json};
 
 use super::Endpoint;
+use crate::chain::PERIOD_EPOCHS;
 
 /// `GET /eth/v1/config/spec`: what [`ChainSpec`](flotilla_types::ChainSpec) writes, and further keys that clients look for.
 pub(crate) async fn spec(State(endpoint): State<Endpoint>) -> Json<Value> {
@@ -73,7 +74,7 @@ fn constants() -> BTreeMap<String, String> {
         ("MAX_SEED_LOOKAHEAD", 4),
         ("SHARD_COMMITTEE_PERIOD", 256),
         ("MIN_VALIDATOR_WITHDRAWABILITY_DELAY", 256),
-        ("EPOCHS_PER_SYNC_COMMITTEE_PERIOD", 256),
+        ("EPOCHS_PER_SYNC_COMMITTEE_PERIOD", PERIOD_EPOCHS),
         ("SYNC_COMMITTEE_SUBNET_COUNT", 4),
         ("TARGET_AGGREGATORS_PER_SYNC_SUBCOMMITTEE", 16),
         ("TARGET_COMMITTEE_SIZE", 128),

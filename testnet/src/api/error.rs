@@ -16,17 +16,32 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// The request is at fault.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
-        ApiError {
-            status: StatusCode::BAD_REQUEST,
-            message: message.into(),
-            failures: None,
-        }
+        Self::with_status(StatusCode::BAD_REQUEST, message)
     }
 
     /// There is no such thing.
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::with_status(StatusCode::NOT_FOUND, message)
+    }
+
+    /// The body is of a media type that is not taken here.
+    pub(crate) fn unsupported_media(message: impl Into<String>) -> Self {
+        Self::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
+    /// The beacon node is at fault.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::with_status(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
+    /// The beacon node does not do that.
+    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
+        Self::with_status(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
+    fn with_status(status: StatusCode, message: impl Into<String>) -> Self {
         ApiError {
-            status: StatusCode::NOT_FOUND,
+            status,
             message: message.into(),
             failures: None,
         }
@@ -40,7 +55,7 @@ impl ApiError {
             .collect();
         ApiError {
             failures: Some(list),
-            ..Self::bad_request("some attestations were refused")
+            ..Self::bad_request("some items were refused")
         }
     }
 }
@@ -53,6 +68,11 @@ impl IntoResponse for ApiError {
         }
         (self.status, Json(body)).into_response()
     }
+}
+
+/// Answers the selections of distributed validators, which only a middleware can join.
+pub(crate) async fn selections() -> ApiError {
+    ApiError::not_implemented("selections are joined by a distributed validator's middleware")
 }
 
 /// Answers paths that are not served.

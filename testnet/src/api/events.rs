@@ -1,11 +1,12 @@
-//! Server-sent events: a `head` and a `block` event when the block of a slot is seen.
+//! Server-sent events: heads and blocks when they are seen, finalised checkpoints, exits.
 //!
-//! The future of the chain is known, so each connection simply sleeps until the next block; there is nothing to
-//! broadcast and no listener can fall behind. The chain never reorganises, so `chain_reorg` never comes.
+//! The chain never reorganises, but what an endpoint shows of it may ([`View`]): so each connection also looks at the head
+//! now and then, and tells of another one in the same slot as a `chain_reorg`. A listener that falls far behind loses the
+//! oldest events.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Sse;
@@ -13,10 +14,15 @@ use axum::response::sse::{Event, KeepAlive};
 use flotilla_types::{Epoch, Root, Slot};
 use futures::Stream;
 use serde_json::{Value, json};
+use tokio::sync::broadcast;
 
 use super::Endpoint;
 use super::error::ApiError;
-use crate::chain::{Simulator, now};
+use super::view::View;
+use crate::chain::Event as News;
+
+/// Between looks at the head that is shown.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Topics of the Beacon API; unknown ones are refused.
 const TOPICS: [&str; 18] = [
@@ -46,15 +52,16 @@ pub(crate) async fn stream(
     RawQuery(query): RawQuery,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let topics = topics(query.as_deref().unwrap_or_default())?;
-    let first = Slot(endpoint.simulator.history().head_at(now()).0 + 1);
+    let shown = endpoint.view().head();
     let listener = Listener {
-        simulator: endpoint.simulator,
+        news: endpoint.simulator.listen(),
+        shown,
+        endpoint,
         topics,
-        next: first,
         pending: VecDeque::new(),
     };
     let events = futures::stream::unfold(listener, |mut listener| async move {
-        let event = listener.event().await;
+        let event = listener.event().await?;
         Some((Ok(event), listener))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
@@ -87,61 +94,100 @@ fn topics(query: &str) -> Result<Vec<String>, ApiError> {
     }
 }
 
+/// One connection.
 struct Listener {
-    simulator: Arc<Simulator>,
+    endpoint: Endpoint,
+    news: broadcast::Receiver<News>,
     topics: Vec<String>,
-    next: Slot,
+    /// The head that the listener knows of.
+    shown: (Slot, Root),
     pending: VecDeque<Event>,
 }
 
 impl Listener {
-    async fn event(&mut self) -> Event {
+    /// The next event; `None` when the chain has ended.
+    async fn event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.pending.pop_front() {
-                return event;
+                return Some(event);
             }
-            let slot = self.next;
-            tokio::time::sleep(
-                self.simulator
-                    .history()
-                    .seen_at(slot)
-                    .saturating_since(now()),
-            )
-            .await;
-            self.pending = self
-                .topics
-                .iter()
-                .filter_map(|topic| event(&self.simulator, topic, slot))
-                .collect();
-            self.next = Slot(slot.0 + 1);
+            match tokio::time::timeout(LOOK, self.news.recv()).await {
+                Ok(Ok(News::Head(slot))) => self.block(slot),
+                Ok(Ok(News::Exit(exit))) => self.push("voluntary_exit", || json!(exit)),
+                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
+                Ok(Err(broadcast::error::RecvError::Closed)) => return None,
+                Err(_) => self.look(),
+            }
         }
+    }
+
+    fn push(&mut self, topic: &str, data: impl FnOnce() -> Value) {
+        if self.topics.iter().any(|asked| asked == topic) {
+            let event = Event::default().event(topic).data(data().to_string());
+            self.pending.push_back(event);
+        }
+    }
+
+    /// A block was seen.
+    fn block(&mut self, slot: Slot) {
+        let endpoint = self.endpoint.clone();
+        let view = endpoint.view();
+        let Some(block) = view.history().block(slot) else {
+            return;
+        };
+        let root = view.root_of(block);
+        self.shown = (slot, root);
+        self.push("block_gossip", || json!({ "slot": slot, "block": root }));
+        self.push(
+            "block",
+            || json!({ "slot": slot, "block": root, "execution_optimistic": false }),
+        );
+        self.push("head", || head(&view, slot, root));
+        let epoch = view.world.chain().epoch_of(slot);
+        let before = view.history().block_by(Slot(slot.0.saturating_sub(1)));
+        if view.world.chain().epoch_of(before.header.slot) < epoch {
+            let finalized = view.checkpoint(view.history().finalized(epoch));
+            self.push("finalized_checkpoint", || {
+                json!({
+                    "block": finalized.root, "state": Root([0; 32]), "epoch": finalized.epoch,
+                    "execution_optimistic": false,
+                })
+            });
+        }
+    }
+
+    /// Compares the head that is shown now with the one that was told of.
+    fn look(&mut self) {
+        let endpoint = self.endpoint.clone();
+        let view = endpoint.view();
+        let (slot, root) = view.head();
+        let (known_slot, known) = self.shown;
+        if slot != known_slot || root == known {
+            return;
+        }
+        self.shown = (slot, root);
+        let epoch = view.world.chain().epoch_of(slot);
+        self.push("chain_reorg", || {
+            json!({
+                "slot": slot, "depth": "1", "old_head_block": known, "new_head_block": root,
+                "old_head_state": Root([0; 32]), "new_head_state": Root([0; 32]),
+                "epoch": epoch, "execution_optimistic": false,
+            })
+        });
+        self.push("head", || head(&view, slot, root));
     }
 }
 
-fn event(simulator: &Simulator, topic: &str, slot: Slot) -> Option<Event> {
-    let history = simulator.history();
-    let data: Value = match topic {
-        "head" => head(simulator, slot),
-        "block" => {
-            json!({ "slot": slot, "block": history.block_root(slot), "execution_optimistic": false })
-        }
-        "block_gossip" => json!({ "slot": slot, "block": history.block_root(slot) }),
-        _ => return None,
-    };
-    Some(Event::default().event(topic).data(data.to_string()))
-}
-
-fn head(simulator: &Simulator, slot: Slot) -> Value {
-    let chain = simulator.chain();
-    let history = simulator.history();
+fn head(view: &View<'_>, slot: Slot, root: Root) -> Value {
+    let chain = view.world.chain();
     let epoch = chain.epoch_of(slot);
     json!({
         "slot": slot,
-        "block": history.block_root(slot),
+        "block": root,
         "state": Root([0; 32]),
         "epoch_transition": chain.first_slot(epoch) == slot,
-        "previous_duty_dependent_root": history.dependent_root(epoch),
-        "current_duty_dependent_root": history.dependent_root(Epoch(epoch.0 + 1)),
+        "previous_duty_dependent_root": view.dependent_root(epoch),
+        "current_duty_dependent_root": view.dependent_root(Epoch(epoch.0 + 1)),
         "execution_optimistic": false,
     })
 }

@@ -36,6 +36,11 @@ impl Faults {
         self.current().misbehaviour = misbehaviour;
     }
 
+    /// How the endpoint misbehaves now, if it does.
+    pub fn misbehaviour(&self) -> Option<Misbehaviour> {
+        self.current().misbehaviour
+    }
+
     fn current(&self) -> MutexGuard<'_, Current> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,6 +75,11 @@ async fn misbehave(misbehaviour: Misbehaviour, request: Request, next: Next) -> 
         }))
         .into_response(),
         Misbehaviour::Silent => std::future::pending().await,
+        // These are wrong in what they answer, not in how; the handlers see to it.
+        Misbehaviour::Reorg
+        | Misbehaviour::WrongFork
+        | Misbehaviour::LateBuilder
+        | Misbehaviour::BadBuilder => next.run(request).await,
         Misbehaviour::Lagging => {
             let path = request.uri().path().to_owned();
             if path == "/eth/v1/node/syncing" {
@@ -81,7 +91,7 @@ async fn misbehave(misbehaviour: Misbehaviour, request: Request, next: Next) -> 
                     "el_offline": false,
                 });
                 Json(json!({ "data": state })).into_response()
-            } else if path.starts_with("/eth/v1/validator/") || path.contains("/pool/") {
+            } else if concerns_duties(&path) {
                 // The Beacon API's answer of a node that is behind.
                 let body = json!({ "code": 503, "message": "Beacon node is currently syncing" });
                 (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
@@ -90,4 +100,11 @@ async fn misbehave(misbehaviour: Misbehaviour, request: Request, next: Next) -> 
             }
         }
     }
+}
+
+/// What a node that is behind cannot answer: everything for validators, and what it should pass on.
+fn concerns_duties(path: &str) -> bool {
+    ["/validator/", "/pool/", "/beacon/blocks", "/blinded_blocks"]
+        .iter()
+        .any(|part| path.contains(part))
 }

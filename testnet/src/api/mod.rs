@@ -5,23 +5,32 @@
 //! JSON and SSZ.
 
 mod attestations;
+mod blocks;
 mod config;
 mod duties;
 mod error;
 mod events;
+mod exits;
 mod faults;
+mod media;
 mod node;
+mod participation;
 mod preparations;
+mod proposals;
+mod routes;
+pub mod standalone;
+mod states;
+mod statistics;
+mod submission;
+mod sync;
 mod validators;
+mod view;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
 use axum::serve::ListenerExt;
-use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -37,6 +46,7 @@ const BODY_LIMIT: usize = 16 * 1024 * 1024;
 pub(crate) struct Endpoint {
     simulator: Arc<Simulator>,
     operator: usize,
+    faults: Faults,
 }
 
 /// One operator's beacon node, served until dropped.
@@ -53,16 +63,26 @@ impl Server {
     /// # Errors
     /// The operating system gave no port.
     pub async fn start(simulator: Arc<Simulator>, operator: usize) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::bind(simulator, operator, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Serves `simulator` to one operator at an address.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn bind(
+        simulator: Arc<Simulator>,
+        operator: usize,
+        address: SocketAddr,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let faults = Faults::default();
-        let routes = router(
-            Endpoint {
-                simulator,
-                operator,
-            },
-            faults.clone(),
-        );
+        let routes = routes::router(Endpoint {
+            simulator,
+            operator,
+            faults: faults.clone(),
+        });
         // Two events in a row must not wait for each other's acknowledgement. If it cannot be set they are just slower.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let task = tokio::spawn(async move {
@@ -95,77 +115,9 @@ impl Drop for Server {
     }
 }
 
-fn router(endpoint: Endpoint, faults: Faults) -> Router {
-    Router::new()
-        .route("/eth/v1/config/spec", get(config::spec))
-        .route("/eth/v1/config/fork_schedule", get(config::fork_schedule))
-        .route(
-            "/eth/v1/config/deposit_contract",
-            get(config::deposit_contract),
-        )
-        .route("/eth/v1/beacon/genesis", get(config::genesis))
-        .route("/eth/v1/beacon/states/{state}/fork", get(config::fork))
-        .route(
-            "/eth/v1/beacon/states/{state}/finality_checkpoints",
-            get(validators::finality),
-        )
-        .route(
-            "/eth/v1/beacon/states/{state}/validators",
-            get(validators::by_query).post(validators::by_body),
-        )
-        .route(
-            "/eth/v1/beacon/states/{state}/validators/{id}",
-            get(validators::one),
-        )
-        .route("/eth/v1/beacon/headers/{block}", get(validators::header))
-        .route(
-            "/eth/v1/beacon/blocks/{block}/root",
-            get(validators::block_root),
-        )
-        .route("/eth/v1/node/version", get(node::version))
-        .route("/eth/v1/node/syncing", get(node::syncing))
-        .route("/eth/v1/node/health", get(node::health))
-        .route("/eth/v1/node/peer_count", get(node::peer_count))
-        .route("/eth/v1/node/identity", get(node::identity))
-        .route(
-            "/eth/v1/validator/duties/attester/{epoch}",
-            post(duties::attester),
-        )
-        .route(
-            "/eth/v1/validator/duties/proposer/{epoch}",
-            get(duties::proposer),
-        )
-        .route("/eth/v1/validator/duties/sync/{epoch}", post(duties::sync))
-        .route(
-            "/eth/v1/validator/attestation_data",
-            get(attestations::data),
-        )
-        .route(
-            "/eth/v2/beacon/pool/attestations",
-            post(attestations::submit),
-        )
-        .route(
-            "/eth/v1/validator/prepare_beacon_proposer",
-            post(preparations::prepare),
-        )
-        .route(
-            "/eth/v1/validator/beacon_committee_subscriptions",
-            post(node::accepted),
-        )
-        .route(
-            "/eth/v1/validator/sync_committee_subscriptions",
-            post(node::accepted),
-        )
-        .route(
-            "/eth/v1/validator/register_validator",
-            post(preparations::register),
-        )
-        .route("/eth/v1/events", get(events::stream))
-        .fallback(error::unknown_path)
-        .layer(middleware::from_fn_with_state(faults, faults::spoil))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(endpoint)
-}
-
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod duty_tests;
 #[cfg(test)]
 mod tests;

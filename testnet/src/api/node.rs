@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Endpoint;
 use super::error::ApiError;
+use super::media;
 
 /// `GET /eth/v1/node/version`.
 pub(crate) async fn version() -> Json<Value> {
@@ -17,7 +18,7 @@ pub(crate) async fn version() -> Json<Value> {
 /// `GET /eth/v1/node/syncing`: always in step with the clock.
 pub(crate) async fn syncing(State(endpoint): State<Endpoint>) -> Json<Value> {
     Json(json!({ "data": {
-        "head_slot": endpoint.simulator.head_root().0,
+        "head_slot": endpoint.simulator.head().header.slot,
         "sync_distance": "0",
         "is_syncing": false,
         "is_optimistic": false,
@@ -48,8 +49,10 @@ pub(crate) async fn identity(State(endpoint): State<Endpoint>) -> Json<Value> {
     }}))
 }
 
-/// Requests that matter to real networks only (subscriptions): any JSON list will do.
-pub(crate) async fn accepted(body: Bytes) -> Result<StatusCode, ApiError> {
+/// Requests that matter to real networks only (subscriptions): any JSON list will do. SSZ is refused, and clients that try
+/// it first send JSON then.
+pub(crate) async fn accepted(headers: HeaderMap, body: Bytes) -> Result<StatusCode, ApiError> {
+    media::only_json(&headers)?;
     serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&body)
         .map(|_| StatusCode::OK)
         .map_err(|error| ApiError::bad_request(format!("the body is not a JSON list: {error}")))

@@ -79,7 +79,10 @@ fn attestation(simulator: &Simulator) -> SingleAttestation {
         .map(secret)
         .find(|key| key.public_key().to_bytes() == duty.pubkey.0)
         .unwrap();
-    let data = simulator.history().attestation_data(duty.slot, duty.slot);
+    let data = simulator
+        .world()
+        .history()
+        .attestation_data(duty.slot, duty.slot);
     let domain = simulator
         .chain()
         .domain(DomainType::BEACON_ATTESTER, data.target.epoch);
@@ -166,7 +169,7 @@ async fn duties_are_served_for_asked_validators_up_to_the_next_epoch() {
     assert_eq!(duties, [simulator.duties(Epoch(2))[&index]]);
     assert_eq!(
         body["dependent_root"],
-        simulator.history().block_root(Slot(7)).to_string()
+        simulator.world().history().root_by(Slot(7)).to_string()
     );
     let (status, _) = post(
         &server,
@@ -182,7 +185,10 @@ async fn attestation_data_comes_in_json_and_ssz_and_not_for_the_future() {
     let (simulator, server) = serve().await;
     let path = "/eth/v1/validator/attestation_data?committee_index=0&slot=";
     let (_, body) = get(&server, &format!("{path}9")).await;
-    let expected = simulator.history().attestation_data(Slot(9), Slot(9));
+    let expected = simulator
+        .world()
+        .history()
+        .attestation_data(Slot(9), Slot(9));
     assert_eq!(
         serde_json::from_value::<AttestationData>(body["data"].clone()).unwrap(),
         expected

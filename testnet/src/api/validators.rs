@@ -1,22 +1,21 @@
-//! States and blocks: the cluster's validators, checkpoints, block roots.
+//! The cluster's validators in a state.
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use flotilla_types::{Epoch, PublicKeyBytes, Root, Slot, ValidatorIndex};
+use flotilla_types::{Epoch, PublicKeyBytes, Root, ValidatorIndex};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Endpoint;
 use super::error::ApiError;
-use crate::chain::Simulator;
+use super::states::{answer, slot_of};
+use super::view::View;
 
 /// A validator's balance: 32 ether in Gwei.
 const BALANCE: &str = "32000000000";
-/// Epoch that never comes.
-const FAR_FUTURE_EPOCH: u64 = u64::MAX;
-/// Every validator of the chain is active from genesis.
-const STATUS: &str = "active_ongoing";
+/// From a validator's exit until its balance may be withdrawn.
+const WITHDRAWABLE_EPOCHS: u64 = 256;
 
 #[derive(Debug, Default, Deserialize)]
 struct Filter {
@@ -45,7 +44,7 @@ pub(crate) async fn by_body(
             ApiError::bad_request(format!("the body is no validator filter: {error}"))
         })?,
     };
-    select(&endpoint.simulator, &state, &filter)
+    select(&endpoint.view(), &state, &filter)
 }
 
 /// `GET /eth/v1/beacon/states/{state}/validators?id=…&status=…`.
@@ -56,7 +55,7 @@ pub(crate) async fn by_query(
 ) -> Result<Json<Value>, ApiError> {
     let split = |text: String| text.split(',').map(str::to_owned).collect();
     select(
-        &endpoint.simulator,
+        &endpoint.view(),
         &state,
         &Filter {
             ids: query.id.map(split),
@@ -70,45 +69,49 @@ pub(crate) async fn one(
     State(endpoint): State<Endpoint>,
     Path((state, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    slot_of(&endpoint.simulator, &state)?;
-    let member = member(&endpoint.simulator, &id)?
-        .ok_or_else(|| ApiError::not_found(format!("no validator {id}")))?;
-    Ok(answer(validator(member)))
+    let view = endpoint.view();
+    let epoch = view.world.chain().epoch_of(slot_of(&view, &state)?);
+    let member =
+        member(&view, &id)?.ok_or_else(|| ApiError::not_found(format!("no validator {id}")))?;
+    Ok(answer(validator(&view, member, epoch)))
 }
 
-fn select(simulator: &Simulator, state: &str, filter: &Filter) -> Result<Json<Value>, ApiError> {
-    slot_of(simulator, state)?;
-    let wanted = filter
-        .statuses
-        .iter()
-        .flatten()
-        .all(|status| status.is_empty())
-        || filter
-            .statuses
-            .iter()
-            .flatten()
-            .any(|status| status == STATUS || status == "active");
+fn select(view: &View<'_>, state: &str, filter: &Filter) -> Result<Json<Value>, ApiError> {
+    let epoch = view.world.chain().epoch_of(slot_of(view, state)?);
     let members: Vec<_> = match filter.ids.as_deref() {
-        _ if !wanted => Vec::new(),
-        None | Some([]) => simulator.registry().members().collect(),
+        None | Some([]) => view.world.registry().members().collect(),
         // Unknown validators are left out of the answer, as real beacon nodes do.
         Some(ids) => {
             let found = ids
                 .iter()
-                .map(|id| member(simulator, id))
+                .map(|id| member(view, id))
                 .collect::<Result<Vec<_>, _>>()?;
             found.into_iter().flatten().collect()
         }
     };
-    Ok(answer(members.into_iter().map(validator).collect()))
+    let shown = members
+        .into_iter()
+        .filter(|(index, _)| filter.wants(status(view, *index, epoch)))
+        .map(|member| validator(view, member, epoch));
+    Ok(answer(shown.collect()))
+}
+
+impl Filter {
+    /// Whether a validator of this status is asked for: by the status itself or by the part before its underscore.
+    fn wants(&self, status: &str) -> bool {
+        let mut asked = self
+            .statuses
+            .iter()
+            .flatten()
+            .filter(|asked| !asked.is_empty());
+        let general = status.split('_').next().unwrap_or_default();
+        asked.clone().next().is_none() || asked.any(|asked| asked == status || asked == general)
+    }
 }
 
 /// A member of the cluster by index or public key.
-fn member(
-    simulator: &Simulator,
-    id: &str,
-) -> Result<Option<(ValidatorIndex, PublicKeyBytes)>, ApiError> {
-    let registry = simulator.registry();
+fn member(view: &View<'_>, id: &str) -> Result<Option<(ValidatorIndex, PublicKeyBytes)>, ApiError> {
+    let registry = view.world.registry();
     if id.starts_with("0x") {
         let key: PublicKeyBytes = id
             .parse()
@@ -121,11 +124,25 @@ fn member(
     Ok(registry.key(index).map(|key| (index, key)))
 }
 
-fn validator((index, key): (ValidatorIndex, PublicKeyBytes)) -> Value {
+/// Every validator is active from genesis until it leaves.
+fn status(view: &View<'_>, index: ValidatorIndex, epoch: Epoch) -> &'static str {
+    match view.world.exit_epoch(index) {
+        None => "active_ongoing",
+        Some(exit) if epoch < exit => "active_exiting",
+        Some(_) => "exited_unslashed",
+    }
+}
+
+fn validator(
+    view: &View<'_>,
+    (index, key): (ValidatorIndex, PublicKeyBytes),
+    epoch: Epoch,
+) -> Value {
+    let exit = view.world.exit_epoch(index);
     json!({
         "index": index,
         "balance": BALANCE,
-        "status": STATUS,
+        "status": status(view, index, epoch),
         "validator": {
             "pubkey": key,
             "withdrawal_credentials": Root([0; 32]),
@@ -133,94 +150,9 @@ fn validator((index, key): (ValidatorIndex, PublicKeyBytes)) -> Value {
             "slashed": false,
             "activation_eligibility_epoch": "0",
             "activation_epoch": "0",
-            "exit_epoch": FAR_FUTURE_EPOCH.to_string(),
-            "withdrawable_epoch": FAR_FUTURE_EPOCH.to_string(),
+            "exit_epoch": exit.unwrap_or(Epoch::FAR_FUTURE),
+            "withdrawable_epoch": exit
+                .map_or(Epoch::FAR_FUTURE, |exit| Epoch(exit.0 + WITHDRAWABLE_EPOCHS)),
         },
     })
-}
-
-fn answer(data: Value) -> Json<Value> {
-    Json(json!({ "execution_optimistic": false, "finalized": false, "data": data }))
-}
-
-/// The slot that a state or block identifier stands for.
-fn slot_of(simulator: &Simulator, id: &str) -> Result<Slot, ApiError> {
-    let head = simulator.head_root().0;
-    let epoch = simulator.chain().epoch_of(head);
-    let start = |epoch: Epoch| simulator.chain().first_slot(epoch);
-    match id {
-        "head" => Ok(head),
-        "genesis" => Ok(Slot(0)),
-        "justified" => Ok(start(simulator.history().justified(epoch).epoch)),
-        "finalized" => Ok(start(simulator.history().finalized(epoch).epoch)),
-        // States of the current slot exist (empty so far) before its block is seen.
-        number => match number.parse::<Slot>() {
-            Ok(slot) if slot <= simulator.current_slot() => Ok(slot),
-            Ok(slot) => Err(ApiError::not_found(format!("slot {slot} has not begun"))),
-            Err(_) => Err(ApiError::bad_request(format!(
-                "{number} names no state or block"
-            ))),
-        },
-    }
-}
-
-/// `GET /eth/v1/beacon/states/{state}/finality_checkpoints`.
-pub(crate) async fn finality(
-    State(endpoint): State<Endpoint>,
-    Path(state): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    let simulator = &endpoint.simulator;
-    let epoch = simulator.chain().epoch_of(slot_of(simulator, &state)?);
-    let history = simulator.history();
-    let data = json!({
-        "previous_justified": history.justified(Epoch(epoch.0.saturating_sub(1))),
-        "current_justified": history.justified(epoch),
-        "finalized": history.finalized(epoch),
-    });
-    Ok(answer(data))
-}
-
-/// The slot of a block that has been seen.
-fn block_slot(simulator: &Simulator, id: &str) -> Result<Slot, ApiError> {
-    let slot = slot_of(simulator, id)?;
-    match slot <= simulator.head_root().0 {
-        true => Ok(slot),
-        false => Err(ApiError::not_found(format!(
-            "no block of slot {slot} has been seen"
-        ))),
-    }
-}
-
-/// `GET /eth/v1/beacon/blocks/{block}/root`.
-pub(crate) async fn block_root(
-    State(endpoint): State<Endpoint>,
-    Path(block): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    let slot = block_slot(&endpoint.simulator, &block)?;
-    Ok(answer(
-        json!({ "root": endpoint.simulator.history().block_root(slot) }),
-    ))
-}
-
-/// `GET /eth/v1/beacon/headers/{block}`.
-pub(crate) async fn header(
-    State(endpoint): State<Endpoint>,
-    Path(block): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    let simulator = &endpoint.simulator;
-    let slot = block_slot(simulator, &block)?;
-    let message = json!({
-        "slot": slot,
-        "proposer_index": simulator.registry().proposer(slot),
-        "parent_root": simulator.history().block_root(Slot(slot.0.saturating_sub(1))),
-        "state_root": Root([0; 32]),
-        "body_root": Root([0; 32]),
-    });
-    let signature = flotilla_types::SignatureBytes([0; 96]);
-    let data = json!({
-        "root": simulator.history().block_root(slot),
-        "canonical": true,
-        "header": { "message": message, "signature": signature },
-    });
-    Ok(answer(data))
 }

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use flotilla_types::{AttesterDuty, CommitteeIndex, Epoch, PublicKeyBytes, Slot, ValidatorIndex};
-use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
 
 use super::Seed;
 
 /// Committees in each slot, where the preset allows as many.
 const COMMITTEES_PER_SLOT: u64 = 2;
 /// A committee has at least this many members; what the cluster does not fill is filler nobody runs.
-const SMALLEST_COMMITTEE: u64 = 16;
+///
+/// Twice the target of aggregators, so that even on a small chain some validators aggregate and some do not.
+const SMALLEST_COMMITTEE: u64 = 32;
+/// The cluster is at most one of so many validators of the chain, as a large operator is on a real one.
+const CLUSTER_SHARE: u64 = 16;
 
 /// Every validator of the chain: the cluster's by index and key, the others only by number.
 #[derive(Clone, Debug)]
@@ -28,8 +32,8 @@ pub struct Registry {
 pub type EpochDuties = BTreeMap<ValidatorIndex, AttesterDuty>;
 
 impl Registry {
-    /// Places `keys` at seeded indices among enough filler that every committee has at least 16 members, and at least
-    /// as many strangers as the cluster has validators.
+    /// Places `keys` at seeded indices among enough filler that every committee has at least 32 members, and the cluster
+    /// at most a sixteenth of all validators.
     pub fn new(
         seed: Seed,
         keys: &[PublicKeyBytes],
@@ -39,7 +43,7 @@ impl Registry {
         let slots_per_epoch = slots_per_epoch.max(1);
         let committees_per_slot = COMMITTEES_PER_SLOT.min(max_committees_per_slot).max(1);
         let smallest = slots_per_epoch * committees_per_slot * SMALLEST_COMMITTEE;
-        let total = smallest.max(2 * keys.len() as u64);
+        let total = smallest.max(CLUSTER_SHARE * keys.len() as u64);
         let mut places: Vec<u64> = (0..total).collect();
         places.shuffle(&mut seed.rng("index", 0));
         let keys: BTreeMap<_, _> = places
@@ -113,13 +117,15 @@ impl Registry {
             })
     }
 
-    /// The proposer of a slot: any validator of the chain, so most often a stranger.
-    pub fn proposer(&self, slot: Slot) -> ValidatorIndex {
-        ValidatorIndex(
-            self.seed
-                .rng("proposer", slot.0)
-                .random_range(0..self.total),
-        )
+    /// Any validator that is not the cluster's.
+    pub(super) fn stranger(&self, rng: &mut impl Rng) -> ValidatorIndex {
+        // Fifteen of sixteen are, so this ends soon.
+        loop {
+            let drawn = ValidatorIndex(rng.random_range(0..self.total));
+            if self.key(drawn).is_none() {
+                return drawn;
+            }
+        }
     }
 }
 

@@ -1,18 +1,25 @@
 //! The chain at work: its rules, the wall clock, and worker threads for signatures.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flotilla_crypto::PublicKey;
+use flotilla_crypto::{PublicKey, SecretKey};
 use flotilla_types::{
-    AttestationData, Chain, DomainType, Epoch, PublicKeyBytes, Root, SingleAttestation, Slot,
-    Timestamp, ValidatorIndex, signing_root,
+    Chain, DutyKind, Epoch, Proposal, PublicKeyBytes, Root, Slot, Timestamp, ValidatorIndex,
 };
+use tokio::sync::broadcast;
 
 use super::{
-    Arrival, Claim, EpochDuties, Fault, History, Judge, Judgement, Registry, Seed, Totals, Verifier,
+    Arrival, Block, BlockRequest, Claim, EpochDuties, Fault, History, Judgement, Kitchen,
+    MakeError, Maker, Part, Registry, Seed, Selections, Submission, Totals, Verdict, Verifier,
+    World,
 };
+
+/// Events a slow listener may lag behind before it loses the oldest.
+const EVENTS: usize = 256;
+/// Between looks at the clock, at most: a proposal may close a slot before its time.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What a chain is made of.
 #[derive(Clone, Debug)]
@@ -25,13 +32,35 @@ pub struct Config {
     pub validators: Vec<PublicKeyBytes>,
 }
 
+/// What a chain may be given besides.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// The group secret keys of those that are known, by which the chain knows who should have aggregated; see
+    /// [`Selections`].
+    pub secrets: Vec<Arc<SecretKey>>,
+    /// Whether there is a block builder, for validators that are registered with it.
+    pub builder: bool,
+}
+
+/// Something that listeners are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The slot's block has become the head.
+    Head(Slot),
+    /// A validator's exit was accepted.
+    Exit(flotilla_types::SignedVoluntaryExit),
+}
+
 /// One chain, seen through any number of beacon nodes.
 #[derive(Debug)]
 pub struct Simulator {
-    history: History,
+    chain: Arc<Chain>,
     registry: Arc<Registry>,
+    kitchen: Kitchen,
+    builder: bool,
     verifier: Verifier,
-    judge: Mutex<Judge>,
+    events: broadcast::Sender<Event>,
+    world: Mutex<World>,
 }
 
 /// The wall clock.
@@ -43,13 +72,20 @@ pub fn now() -> Timestamp {
 }
 
 impl Simulator {
-    /// Starts a chain. Must be called within a Tokio runtime.
+    /// Starts a chain without builder, and without knowledge of keys. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// The first of `validators` that is no valid BLS public key.
     pub fn start(config: Config) -> Result<Arc<Self>, PublicKeyBytes> {
+        Self::start_with(config, Extras::default())
+    }
+
+    /// Starts a chain. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(config: Config, extras: Extras) -> Result<Arc<Self>, PublicKeyBytes> {
         let chain = Arc::new(config.chain);
-        let history = History::new(chain.clone(), config.seed);
         let spec = &chain.spec;
         let registry = Arc::new(Registry::new(
             config.seed,
@@ -66,23 +102,29 @@ impl Simulator {
             .members()
             .map(parse)
             .collect::<Result<BTreeMap<_, _>, _>>()?;
-        let judge = Mutex::new(Judge::new(history.clone(), registry.clone()));
-        Ok(Arc::new(Simulator {
-            history,
+        let kitchen = Kitchen {
+            seed: config.seed,
+            sizes: spec.sizes,
+        };
+        let selections = selections(&registry, extras.secrets);
+        let history = History::new(chain.clone(), config.seed);
+        let world = World::new(history, registry.clone(), kitchen, selections);
+        let simulator = Arc::new(Simulator {
+            chain,
             registry,
+            kitchen,
+            builder: extras.builder,
             verifier: Verifier::start(keys),
-            judge,
-        }))
-    }
-
-    /// Blocks and when they are seen.
-    pub fn history(&self) -> &History {
-        &self.history
+            events: broadcast::Sender::new(EVENTS),
+            world: Mutex::new(world),
+        });
+        tokio::spawn(keep_time(Arc::downgrade(&simulator)));
+        Ok(simulator)
     }
 
     /// Times, forks and domains.
     pub fn chain(&self) -> &Chain {
-        self.history.chain()
+        &self.chain
     }
 
     /// The cluster's validators.
@@ -90,88 +132,190 @@ impl Simulator {
         &self.registry
     }
 
-    /// The slot of the wall clock; slot 0 before genesis.
+    /// The slot of the clock; slot 0 before genesis.
     pub fn current_slot(&self) -> Slot {
-        self.chain().slot_at(now()).unwrap_or(Slot(0))
+        self.chain.slot_at(now()).unwrap_or_default()
     }
 
-    /// The attester duties of the cluster's validators.
-    pub fn duties(&self, epoch: Epoch) -> Arc<EpochDuties> {
-        self.judge().duties(epoch)
+    /// Events from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
     }
 
-    /// What a beacon node answers at `now` to the question for attestation data of `slot`.
+    /// The state as of now. Not to be held for long: everything waits for it.
     ///
-    /// # Errors
-    /// The slot has not begun, or is so old that no attestation for it can be included.
-    pub fn attestation_data(&self, now: Timestamp, slot: Slot) -> Result<AttestationData, Fault> {
-        let current = self.chain().slot_at(now).ok_or(Fault::TooEarly(slot.0))?;
-        if slot > current {
-            return Err(Fault::TooEarly(slot.0));
+    /// # Panics
+    /// A thread panicked while it held the state.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self
+            .world
+            .lock()
+            .expect("no code panics while it holds the state");
+        for slot in world.advance(now()) {
+            self.tell(Event::Head(slot));
         }
-        let oldest_epoch = Epoch(self.chain().epoch_of(current).0.saturating_sub(1));
-        if slot < self.chain().first_slot(oldest_epoch) {
-            return Err(Fault::TooOld(slot.0));
-        }
-        Ok(self
-            .history
-            .attestation_data(slot, self.history.head_at(now)))
+        world
+    }
+
+    fn tell(&self, event: Event) {
+        // Without listeners there is nobody to tell.
+        let _ = self.events.send(event);
+    }
+
+    /// The newest block.
+    pub fn head(&self) -> Block {
+        self.world().history().head().clone()
+    }
+
+    /// Slot and root of the newest block.
+    pub fn head_root(&self) -> (Slot, Root) {
+        let head = self.head();
+        (head.header.slot, head.root)
+    }
+
+    /// The attester duties of the cluster's validators in an epoch.
+    pub fn duties(&self, epoch: Epoch) -> Arc<EpochDuties> {
+        self.world().duties(epoch)
     }
 
     /// Checks and books what was brought to an endpoint.
-    pub async fn submit(
-        &self,
-        arrival: Arrival,
-        attestations: &[SingleAttestation],
-    ) -> Vec<Judgement> {
-        let claims = attestations
+    pub async fn submit<S: Submission>(&self, arrival: Arrival, items: &[S]) -> Vec<Judgement> {
+        let prepared: Vec<_> = {
+            let mut world = self.world();
+            items
+                .iter()
+                .map(|item| world.claims(item, arrival.at))
+                .collect()
+        };
+        let verdicts = self.verdicts(prepared).await;
+        let mut world = self.world();
+        let head = world.history().head().header.slot;
+        let now = now();
+        let judgements = items
             .iter()
-            .map(|attestation| self.claim(attestation))
+            .zip(verdicts)
+            .map(|(item, verdict)| world.book(item, now, arrival, verdict))
             .collect();
-        let valid = self.verifier.check(claims).await;
-        let mut judge = self.judge();
-        attestations
-            .iter()
-            .zip(valid)
-            .map(|(attestation, valid)| judge.book(arrival, attestation, valid))
-            .collect()
+        let new = world.history().head().header.slot;
+        drop(world);
+        if new > head {
+            self.tell(Event::Head(new));
+        }
+        judgements
     }
 
-    fn claim(&self, attestation: &SingleAttestation) -> Claim {
-        let domain = self
-            .chain()
-            .domain(DomainType::BEACON_ATTESTER, attestation.data.target.epoch);
-        Claim {
-            signing_root: signing_root(attestation.data.tree_hash_root(), domain),
-            validator: attestation.attester_index,
-            signature: attestation.signature,
+    async fn verdicts(&self, prepared: Vec<Result<Vec<(Claim, Fault)>, Fault>>) -> Vec<Verdict> {
+        let claims: Vec<Claim> = prepared
+            .iter()
+            .flatten()
+            .flatten()
+            .map(|(claim, _)| claim.clone())
+            .collect();
+        let mut valid = self.verifier.check(claims).await.into_iter();
+        let verdict = |claims: Result<Vec<(Claim, Fault)>, Fault>| match claims {
+            Err(fault) => Verdict {
+                witnessed: false,
+                fault: Some(fault),
+            },
+            Ok(claims) => {
+                let held: Vec<bool> = valid.by_ref().take(claims.len()).collect();
+                let failed = claims.iter().zip(&held).find(|(_, held)| !**held);
+                Verdict {
+                    witnessed: held.first().copied().unwrap_or(false),
+                    fault: failed.map(|((_, fault), _)| *fault),
+                }
+            }
+        };
+        prepared.into_iter().map(verdict).collect()
+    }
+
+    /// Checks and books voluntary exits, and tells listeners of those that were accepted.
+    pub async fn submit_exit(
+        &self,
+        arrival: Arrival,
+        exit: flotilla_types::SignedVoluntaryExit,
+    ) -> Judgement {
+        let judgements = self.submit(arrival, &[exit]).await;
+        let judgement = judgements.first().copied().unwrap_or(Judgement::Duplicate);
+        if matches!(judgement, Judgement::Included | Judgement::Late) {
+            self.tell(Event::Exit(exit));
+        }
+        judgement
+    }
+
+    /// Makes a block for a proposer of the cluster: blinded if the builder is asked and knows the validator.
+    ///
+    /// # Errors
+    /// There is no block to be made, or the reveal is not the proposer's.
+    pub async fn make_block(
+        &self,
+        arrival: Arrival,
+        request: BlockRequest,
+    ) -> Result<Proposal, MakeError> {
+        let request = BlockRequest {
+            builder: request.builder && self.builder,
+            ..request
+        };
+        let made = self.world().ingredients(&request, arrival.at);
+        let (ingredients, claim) = made?;
+        if self.verifier.check(vec![claim]).await != [true] {
+            self.reject(DutyKind::Randao, Fault::BadRandao.label());
+            return Err(MakeError::BadRandao);
+        }
+        self.world()
+            .revealed(ingredients.proposer, ingredients.slot, arrival);
+        match ingredients.maker {
+            Maker::Local => Ok(self.kitchen.full(&ingredients)?),
+            Maker::Builder => Ok(self.kitchen.blinded(&ingredients)?),
         }
     }
 
-    /// Books a submission that was refused for other reasons than an attestation's.
-    pub fn reject(&self, fault: &'static str) {
-        self.judge().reject(fault);
+    /// Books a submission that was refused before it could be judged.
+    pub fn reject(&self, kind: DutyKind, fault: &'static str) {
+        self.world().reject(kind, fault);
     }
 
-    /// The duties of a recent slot, each with its first valid arrival.
+    /// The attester duties of a recent slot, each with its first valid arrival.
     pub fn results(&self, slot: Slot) -> BTreeMap<ValidatorIndex, Option<Arrival>> {
-        self.judge().results(slot)
+        let results = self.results_of(DutyKind::Attester, slot);
+        let mut by_validator = BTreeMap::new();
+        for ((validator, _), arrival) in results {
+            by_validator.insert(validator, arrival);
+        }
+        by_validator
+    }
+
+    /// Until when something counts as in time.
+    pub fn deadline(&self, kind: DutyKind, slot: Slot) -> Timestamp {
+        self.world().history().deadline(kind, slot)
+    }
+
+    /// The duties of a kind in a recent slot, each with its first valid arrival.
+    pub fn results_of(&self, kind: DutyKind, slot: Slot) -> Vec<(Part, Option<Arrival>)> {
+        self.world().results(kind, slot)
     }
 
     /// Counts over the whole run.
     pub fn totals(&self) -> Totals {
-        self.judge().totals()
+        self.world().totals()
     }
+}
 
-    /// The root of the block at the head.
-    pub fn head_root(&self) -> (Slot, Root) {
-        let head = self.history.head_at(now());
-        (head, self.history.block_root(head))
-    }
+fn selections(registry: &Registry, secrets: Vec<Arc<SecretKey>>) -> Selections {
+    let index = |secret: Arc<SecretKey>| {
+        let key = PublicKeyBytes(secret.public_key().to_bytes());
+        Some((registry.index(&key)?, secret))
+    };
+    Selections::new(secrets.into_iter().filter_map(index).collect())
+}
 
-    fn judge(&self) -> MutexGuard<'_, Judge> {
-        self.judge
-            .lock()
-            .expect("no code panics while it holds the judge")
+/// Lets strangers' blocks be seen when it is time, for as long as anybody uses the chain.
+async fn keep_time(simulator: Weak<Simulator>) {
+    loop {
+        let wait = match simulator.upgrade() {
+            None => return,
+            Some(simulator) => simulator.world().next_seen_at().saturating_since(now()),
+        };
+        tokio::time::sleep(wait.clamp(Duration::from_millis(1), LOOK)).await;
     }
 }

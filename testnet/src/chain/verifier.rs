@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use flotilla_crypto::{PublicKey, Signature, batch};
+use flotilla_crypto::{PublicKey, Signature, batch, fast_aggregate_verify};
 use flotilla_types::{Root, SignatureBytes, ValidatorIndex};
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,12 +18,12 @@ const BATCH: usize = 512;
 const RESULTS_KEPT: usize = 16_384;
 
 /// A signature to check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// What is signed.
     pub signing_root: Root,
-    /// Whose key is claimed to have signed.
-    pub validator: ValidatorIndex,
+    /// Whose keys are claimed to have signed: one, or all of those whose signatures were added up.
+    pub signers: Vec<ValidatorIndex>,
     /// The signature.
     pub signature: SignatureBytes,
 }
@@ -106,7 +106,7 @@ async fn run(keys: Arc<BTreeMap<ValidatorIndex, PublicKey>>, mut queue: mpsc::Re
             .iter()
             .flat_map(|request| &request.claims)
             .filter(|claim| memory.known(claim).is_none())
-            .copied()
+            .cloned()
             .collect();
         let mut results = BTreeMap::new();
         if !unknown.is_empty() {
@@ -130,20 +130,34 @@ async fn run(keys: Arc<BTreeMap<ValidatorIndex, PublicKey>>, mut queue: mpsc::Re
     }
 }
 
-/// Checks claims message by message.
+/// Checks claims message by message; those of several signers one by one.
 fn check_all(
     keys: &BTreeMap<ValidatorIndex, PublicKey>,
     claims: &BTreeSet<Claim>,
 ) -> BTreeMap<Claim, bool> {
-    let mut results: BTreeMap<Claim, bool> = claims.iter().map(|claim| (*claim, false)).collect();
-    let mut messages: BTreeMap<Root, Vec<(Claim, &PublicKey, Signature)>> = BTreeMap::new();
+    let mut results: BTreeMap<Claim, bool> =
+        claims.iter().map(|claim| (claim.clone(), false)).collect();
+    let mut messages: BTreeMap<Root, Vec<(&Claim, &PublicKey, Signature)>> = BTreeMap::new();
     for claim in claims {
-        let parsed = Signature::from_bytes(&claim.signature.0).ok();
-        if let (Some(key), Some(signature)) = (keys.get(&claim.validator), parsed) {
-            messages
+        let Ok(signature) = Signature::from_bytes(&claim.signature.0) else {
+            continue;
+        };
+        let signers: Option<Vec<&PublicKey>> = claim
+            .signers
+            .iter()
+            .map(|signer| keys.get(signer))
+            .collect();
+        match signers.as_deref() {
+            None => {}
+            Some([key]) => messages
                 .entry(claim.signing_root)
                 .or_default()
-                .push((*claim, key, signature));
+                .push((claim, key, signature)),
+            Some(several) => {
+                let several: Vec<PublicKey> = several.iter().copied().cloned().collect();
+                let valid = fast_aggregate_verify(&several, &claim.signing_root.0, &signature);
+                results.insert(claim.clone(), valid);
+            }
         }
     }
     for (root, entries) in messages {
@@ -156,7 +170,7 @@ fn check_all(
             false => batch::find_invalid(&root.0, &pairs),
         };
         for (position, (claim, _, _)) in entries.iter().enumerate() {
-            results.insert(*claim, !invalid.contains(&position));
+            results.insert((*claim).clone(), !invalid.contains(&position));
         }
     }
     results
@@ -179,7 +193,7 @@ mod tests {
         let signature = SignatureBytes(secret(signer).sign(&[root; 32]).to_bytes());
         Claim {
             signing_root: Root([root; 32]),
-            validator: ValidatorIndex(validator),
+            signers: vec![ValidatorIndex(validator)],
             signature,
         }
     }
@@ -220,19 +234,41 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_sum_of_signatures_is_that_of_all_its_signers() {
+        let message = [5; 32];
+        let parts = [1, 2].map(|number| secret(number).sign(&message));
+        let sum = Claim {
+            signing_root: Root(message),
+            signers: vec![ValidatorIndex(1), ValidatorIndex(2)],
+            signature: SignatureBytes(flotilla_crypto::aggregate(&parts).to_bytes()),
+        };
+        let one_less = Claim {
+            signers: vec![ValidatorIndex(1)],
+            ..sum.clone()
+        };
+        let nobody = Claim {
+            signers: Vec::new(),
+            ..sum.clone()
+        };
+        let verifier = Verifier::start(keys());
+        let results = verifier.check(vec![sum, one_less, nobody]).await;
+        assert_eq!(results, [true, false, false]);
+    }
+
     #[test]
     fn memory_is_bounded_and_forgets_the_oldest() {
         let mut memory = Memory::default();
         let template = Claim {
             signing_root: Root([0; 32]),
-            validator: ValidatorIndex(0),
+            signers: vec![ValidatorIndex(0)],
             signature: SignatureBytes([0; 96]),
         };
         for number in 0..40_000 {
             memory.remember(BTreeMap::from([(
                 Claim {
-                    validator: ValidatorIndex(number),
-                    ..template
+                    signers: vec![ValidatorIndex(number)],
+                    ..template.clone()
                 },
                 true,
             )]));
@@ -240,8 +276,8 @@ mod tests {
         assert!(memory.newer.len() + memory.older.len() <= RESULTS_KEPT);
         assert_eq!(
             memory.known(&Claim {
-                validator: ValidatorIndex(39_999),
-                ..template
+                signers: vec![ValidatorIndex(39_999)],
+                ..template.clone()
             }),
             Some(true)
         );

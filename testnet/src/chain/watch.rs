@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use flotilla_types::{AttestationData, Epoch, Root, ValidatorIndex};
+use flotilla_types::{AttestationData, Epoch, Root, Slot, ValidatorIndex};
 
 /// Votes remembered for each validator. One vote an epoch is normal, so this covers 256 epochs.
 const VOTES_KEPT: usize = 256;
@@ -27,10 +27,14 @@ impl Vote {
     }
 }
 
-/// The votes of every validator, newest last, and how many conflicting pairs there were among them.
+/// Blocks remembered for each validator. A validator proposes seldom, so this covers a long time.
+const BLOCKS_KEPT: usize = 256;
+
+/// The votes and blocks of every validator, newest last, and how many conflicting pairs there were among them.
 #[derive(Clone, Debug, Default)]
 pub struct SlashingWatch {
     votes: BTreeMap<ValidatorIndex, VecDeque<Vote>>,
+    blocks: BTreeMap<ValidatorIndex, VecDeque<(Slot, Root)>>,
     pairs: u64,
 }
 
@@ -55,6 +59,22 @@ impl SlashingWatch {
             votes.pop_front();
         }
         votes.push_back(vote);
+        self.pairs += conflicts;
+        conflicts
+    }
+
+    /// Takes note of a block whose signature is valid. Returns the number of earlier blocks of its proposer for the same
+    /// slot with another root.
+    pub fn note_block(&mut self, validator: ValidatorIndex, slot: Slot, root: Root) -> u64 {
+        let blocks = self.blocks.entry(validator).or_default();
+        if blocks.contains(&(slot, root)) {
+            return 0;
+        }
+        let conflicts = blocks.iter().filter(|(other, _)| *other == slot).count() as u64;
+        if blocks.len() == BLOCKS_KEPT {
+            blocks.pop_front();
+        }
+        blocks.push_back((slot, root));
         self.pairs += conflicts;
         conflicts
     }
@@ -118,6 +138,20 @@ mod tests {
             pairs(&[data(8, 0, 1, 1), data(16, 1, 2, 1), data(24, 2, 3, 1)]),
             0
         );
+    }
+
+    #[test]
+    fn a_second_block_of_a_slot_conflicts_and_the_same_again_does_not() {
+        let mut watch = SlashingWatch::default();
+        let mut note = |validator, slot, root| {
+            watch.note_block(ValidatorIndex(validator), Slot(slot), Root([root; 32]))
+        };
+        assert_eq!(note(1, 5, 1), 0);
+        assert_eq!(note(1, 5, 1), 0);
+        assert_eq!(note(1, 6, 2), 0);
+        assert_eq!(note(2, 5, 2), 0);
+        assert_eq!(note(1, 5, 2), 1);
+        assert_eq!(watch.pairs(), 1);
     }
 
     #[test]

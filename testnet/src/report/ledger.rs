@@ -30,13 +30,16 @@ pub(crate) const STAGES: [&str; 6] = [
 /// What the chain saw of one validator's duty.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Presence {
-    /// There before the next slot began.
+    /// There in time.
     Included,
-    /// There, but so many milliseconds after the next slot had begun.
+    /// There, but so many milliseconds too late.
     Late(f64),
     /// Never there.
     Absent,
 }
+
+/// What was due of a kind in a slot: one entry for each duty, so a validator may be there several times.
+pub type SlotDuties = Vec<(PublicKeyBytes, Presence)>;
 
 /// What nodes told about one duty: for each node its last word, and what it said when the duty was late.
 #[derive(Clone, Debug, Default)]
@@ -116,27 +119,22 @@ impl Ledger {
     }
 
     /// Everything known about one slot's duties of a kind.
-    pub fn view(
-        &self,
-        slot: u64,
-        kind: &str,
-        chain: &BTreeMap<PublicKeyBytes, Presence>,
-    ) -> SlotView {
+    pub fn view(&self, slot: u64, kind: &str, chain: &SlotDuties) -> SlotView {
         let nothing = Reports::default();
         let reports = self.open.get(&(slot, kind.to_owned())).unwrap_or(&nothing);
         let stages = STAGES.iter().filter_map(|stage| {
-            let (first, node) = reports.latency(stage, chain.keys());
+            let (first, node) = reports.latency(stage, &validators(chain));
             Some((*stage, median(&first)?, median(&node)?))
         });
         let missed = chain
             .iter()
-            .filter(|(_, presence)| **presence != Presence::Included);
+            .filter(|(_, presence)| *presence != Presence::Included);
         SlotView {
             slot,
             due: chain.len(),
             included: chain
-                .values()
-                .filter(|presence| **presence == Presence::Included)
+                .iter()
+                .filter(|(_, presence)| *presence == Presence::Included)
                 .count(),
             round: reports.round(),
             stages: stages.collect(),
@@ -146,13 +144,26 @@ impl Ledger {
         }
     }
 
-    /// Closes a slot: its duties of `kind` are counted and forgotten. Slots are closed in order.
-    pub fn close(&mut self, slot: u64, kind: &str, chain: &BTreeMap<PublicKeyBytes, Presence>) {
-        let view = self.view(slot, kind, chain);
-        let reports = self
-            .open
-            .remove(&(slot, kind.to_owned()))
-            .unwrap_or_default();
+    /// What the nodes themselves say of a slot's duties of a kind: for chains that tell nothing. A validator's duty is
+    /// included if one of them has submitted it.
+    pub fn told(&self, slot: u64, kind: &str) -> SlotDuties {
+        let reports = self.open.get(&(slot, kind.to_owned()));
+        let lines = reports.into_iter().flat_map(Reports::newest);
+        let mut told = BTreeMap::new();
+        for line in lines.flat_map(|line| &line.validators) {
+            let presence = told.entry(line.pubkey).or_insert(Presence::Absent);
+            if line.fate == Fate::Submitted {
+                *presence = Presence::Included;
+            }
+        }
+        told.into_iter().collect()
+    }
+
+    /// Closes a slot: its duties of each kind are counted and forgotten. Slots are closed in order.
+    pub fn close(&mut self, slot: u64, kinds: &BTreeMap<&'static str, SlotDuties>) {
+        for (kind, chain) in kinds {
+            self.count(slot, kind, chain);
+        }
         self.closed_before = slot + 1;
         self.down = self.down.split_off(&self.closed_before);
         while self
@@ -162,12 +173,20 @@ impl Ledger {
         {
             self.open.pop_first();
         }
+    }
+
+    fn count(&mut self, slot: u64, kind: &str, chain: &SlotDuties) {
+        let view = self.view(slot, kind, chain);
+        let reports = self
+            .open
+            .remove(&(slot, kind.to_owned()))
+            .unwrap_or_default();
         if slot <= self.warm_up_slots {
             return;
         }
         let totals = self.kinds.entry(kind.to_owned()).or_default();
         for stage in STAGES {
-            let (first, node) = reports.latency(stage, chain.keys());
+            let (first, node) = reports.latency(stage, &validators(chain));
             let kept = totals.latency.entry(stage).or_default();
             first.into_iter().for_each(|value| kept.0.add(value));
             node.into_iter().for_each(|value| kept.1.add(value));
@@ -176,8 +195,8 @@ impl Ledger {
         report.due += view.due as u64;
         report.included += view.included as u64;
         report.submitted += chain
-            .values()
-            .filter(|presence| **presence != Presence::Absent)
+            .iter()
+            .filter(|(_, presence)| *presence != Presence::Absent)
             .count() as u64;
         if let (Some(round), false) = (view.round, chain.is_empty()) {
             *report.rounds.entry(round).or_default() += 1;
@@ -220,7 +239,7 @@ impl Ledger {
         let (step, reason) = match presence {
             Presence::Late(after) => (
                 "submit",
-                format!("it arrived {after:.0} ms after the next slot had begun"),
+                format!("it arrived {after:.0} ms too late to be included"),
             ),
             Presence::Absent if reports.submitted(&validator) => {
                 ("submit", "it never arrived".into())
@@ -279,11 +298,7 @@ impl Reports {
     }
 
     /// A stage's latencies over `validators`: the earliest node's, and every node's.
-    fn latency<'a>(
-        &self,
-        stage: &str,
-        validators: impl Iterator<Item = &'a PublicKeyBytes>,
-    ) -> (Vec<f64>, Vec<f64>) {
+    fn latency(&self, stage: &str, validators: &BTreeSet<PublicKeyBytes>) -> (Vec<f64>, Vec<f64>) {
         let (mut first, mut node) = (Vec::new(), Vec::new());
         for validator in validators {
             let times: Vec<f64> = self
@@ -320,6 +335,11 @@ impl Reports {
             .into_iter()
             .any(|line| line.pubkey == *validator && line.fate == Fate::Submitted)
     }
+}
+
+/// The validators that had something due.
+fn validators(chain: &SlotDuties) -> BTreeSet<PublicKeyBytes> {
+    chain.iter().map(|(key, _)| *key).collect()
 }
 
 /// When a node reached a stage of a validator's duty.
@@ -383,8 +403,12 @@ mod tests {
         }
     }
 
-    fn chain(presence: Presence) -> BTreeMap<PublicKeyBytes, Presence> {
-        BTreeMap::from([(key(1), presence)])
+    fn chain(presence: Presence) -> SlotDuties {
+        vec![(key(1), presence)]
+    }
+
+    fn attested(presence: Presence) -> BTreeMap<&'static str, SlotDuties> {
+        BTreeMap::from([("attester", chain(presence))])
     }
 
     #[test]
@@ -392,7 +416,7 @@ mod tests {
         let mut ledger = Ledger::new(4, 0);
         ledger.note(0, line(Word::Ended, 1, Fate::Submitted, "", 30.0));
         ledger.note(1, line(Word::Ended, 1, Fate::Submitted, "", 20.0));
-        ledger.close(1, "attester", &chain(Presence::Included));
+        ledger.close(1, &attested(Presence::Included));
         let report = &ledger.duties()["attester"];
         assert_eq!(
             (
@@ -431,7 +455,7 @@ mod tests {
         let mut ledger = Ledger::new(4, 0);
         ledger.note_down(1, 3);
         ledger.note_down(1, 2);
-        ledger.close(1, "attester", &chain(Presence::Absent));
+        ledger.close(1, &attested(Presence::Absent));
         let report = &ledger.duties()["attester"];
         let miss = &report.missed[0];
         assert_eq!(
@@ -456,15 +480,45 @@ mod tests {
     fn warm_up_slots_leave_no_trace() {
         let mut ledger = Ledger::new(4, 2);
         for slot in 1..=3 {
-            ledger.close(slot, "attester", &chain(Presence::Included));
+            ledger.close(slot, &attested(Presence::Included));
         }
         assert_eq!(ledger.duties()["attester"].due, 1);
     }
 
     #[test]
+    fn kinds_of_a_slot_are_closed_together_and_counted_apart() {
+        let mut ledger = Ledger::new(4, 0);
+        ledger.note(0, line(Word::Ended, 1, Fate::Submitted, "", 30.0));
+        let mut kinds = attested(Presence::Included);
+        // One validator with two contributions due.
+        kinds.insert(
+            "sync_contribution",
+            vec![(key(1), Presence::Included), (key(1), Presence::Absent)],
+        );
+        kinds.insert("aggregator", Vec::new());
+        ledger.close(1, &kinds);
+        let report = ledger.duties();
+        assert_eq!(report["attester"].rounds, BTreeMap::from([(1, 1)]));
+        let contributions = &report["sync_contribution"];
+        assert_eq!((contributions.due, contributions.included), (2, 1));
+        assert_eq!(contributions.missed.len(), 1);
+        assert_eq!(report["aggregator"].due, 0);
+    }
+
+    #[test]
+    fn what_one_node_has_submitted_is_included_by_their_own_account() {
+        let mut ledger = Ledger::new(4, 0);
+        assert!(ledger.told(1, "attester").is_empty());
+        ledger.note(0, line(Word::Ended, 1, Fate::Missed, "exchange", 1.0));
+        assert_eq!(ledger.told(1, "attester"), chain(Presence::Absent));
+        ledger.note(1, line(Word::Ended, 1, Fate::Submitted, "", 1.0));
+        assert_eq!(ledger.told(1, "attester"), chain(Presence::Included));
+    }
+
+    #[test]
     fn closed_slots_take_no_more_words_and_memory_is_bounded() {
         let mut ledger = Ledger::new(4, 0);
-        ledger.close(5, "attester", &chain(Presence::Included));
+        ledger.close(5, &attested(Presence::Included));
         ledger.note(0, line(Word::Ended, 5, Fate::Submitted, "", 1.0));
         ledger.note(9, line(Word::Ended, 6, Fate::Submitted, "", 1.0));
         assert!(ledger.open.is_empty());

@@ -45,9 +45,9 @@ impl Live {
         self.write(text, &[]);
     }
 
-    /// Tells how a slot went and how the nodes are doing.
-    pub fn slot(&mut self, view: &SlotView, nodes: &[NodeView]) {
-        self.write(&slot_lines(view), nodes);
+    /// Tells how a slot went, by kind of duty, and how the nodes are doing.
+    pub fn slot(&mut self, slot: u64, views: &[(&str, SlotView)], nodes: &[NodeView]) {
+        self.write(&lines_of_kinds(slot, views), nodes);
     }
 
     /// Progress is a courtesy: a standard error that is closed must not stop a run.
@@ -72,15 +72,22 @@ impl Live {
     }
 }
 
-/// A slot in a line, and its first misses below it.
-fn slot_lines(view: &SlotView) -> String {
+/// A line for each kind that was due.
+fn lines_of_kinds(slot: u64, views: &[(&str, SlotView)]) -> String {
+    let due = views.iter().filter(|(_, view)| view.due > 0);
+    let lines: Vec<_> = due.map(|(kind, view)| slot_lines(kind, view)).collect();
+    if lines.is_empty() {
+        return format!("slot {slot:>4}  no duties");
+    }
+    lines.join("\n")
+}
+
+/// A slot's duties of a kind in a line, and its first misses below it.
+fn slot_lines(kind: &str, view: &SlotView) -> String {
     let mut text = format!(
-        "slot {:>4}  {:>3} of {:<3} included",
+        "slot {:>4}  {kind:<17} {:>3} of {:<3} included",
         view.slot, view.included, view.due
     );
-    if view.due == 0 {
-        return format!("slot {:>4}  no duties", view.slot);
-    }
     let round = view.round.map_or("-".to_owned(), |round| round.to_string());
     let _ = write!(text, "  round {round}");
     if !view.stages.is_empty() {
@@ -154,7 +161,7 @@ mod tests {
             stages: vec![("agreed", 20.4, 25.5)],
             missed: vec![miss; 4],
         };
-        let text = slot_lines(&view);
+        let text = slot_lines("attester", &view);
         assert!(
             text.contains("1 of 5") && text.contains("round 2") && text.contains("agreed 20/26 ms"),
             "{text}"
@@ -168,11 +175,12 @@ mod tests {
 
     #[test]
     fn a_slot_without_duties_says_so() {
+        let view = SlotView {
+            slot: 3,
+            ..SlotView::default()
+        };
         assert_eq!(
-            slot_lines(&SlotView {
-                slot: 3,
-                ..SlotView::default()
-            }),
+            lines_of_kinds(3, &[("attester", view)]),
             "slot    3  no duties"
         );
     }

@@ -10,6 +10,6 @@ mod outcome;
 
 pub use distribution::{Distribution, Percentiles};
 pub use document::{DutyReport, Link, Miss, NodeReport, Report, StageLatency};
-pub use ledger::{Ledger, Presence, SlotView};
+pub use ledger::{Ledger, Presence, SlotDuties, SlotView};
 pub use live::{Live, NodeView};
 pub use outcome::{Fate, OutcomeLine, StageTimes, ValidatorLine, Word};

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flotilla_cluster::create::{
@@ -13,6 +14,7 @@ use flotilla_cluster::{
     Cost, Creator, DEFAULT_GAS_LIMIT, Lock, Network, NewDefinition, NewDefinitionError, Operator,
     ParseError, ValidatorAddresses, Version,
 };
+use flotilla_crypto::SecretKey;
 use flotilla_types::{ForkVersion, PublicKeyBytes, Root};
 use serde::Deserialize;
 
@@ -95,6 +97,8 @@ pub(super) struct Cluster {
     pub(super) fork_version: ForkVersion,
     /// Shares needed to sign.
     pub(super) threshold: usize,
+    /// The validators' whole keys, if they were made for this run: the chain judges with them who should have aggregated.
+    pub(super) secrets: Vec<Arc<SecretKey>>,
     /// The chain that the nodes' slashing histories are of, if they have any.
     pub(super) genesis_validators_root: Option<Root>,
 }
@@ -110,6 +114,7 @@ impl Cluster {
                 .collect(),
             fork_version: lock.fork_version(),
             threshold: lock.threshold(),
+            secrets: Vec::new(),
             genesis_validators_root: None,
         }
     }
@@ -185,7 +190,7 @@ pub(super) fn prepare(options: &Options, dir: &Path) -> Result<Cluster, FolderEr
 }
 
 fn new_cluster(options: &Options, dir: &Path) -> Result<Cluster, FolderError> {
-    let created = create_keys(options)?;
+    let (created, secrets) = create_keys(options)?;
     let mut nodes = Vec::new();
     let lock = created.lock.clone();
     for (index, files) in created.into_files().into_iter().enumerate() {
@@ -197,11 +202,14 @@ fn new_cluster(options: &Options, dir: &Path) -> Result<Cluster, FolderError> {
         }
         nodes.push(node);
     }
-    Ok(Cluster::of(&lock, nodes))
+    Ok(Cluster {
+        secrets,
+        ..Cluster::of(&lock, nodes)
+    })
 }
 
-/// Makes keys and lock in memory. Keystores are cheap ones: the passwords lie beside them, and nothing is at stake.
-fn create_keys(options: &Options) -> Result<Created, FolderError> {
+/// Makes keys and lock in memory, and returns the whole keys besides. Keystores are cheap ones: the passwords lie beside them, and nothing is at stake.
+fn create_keys(options: &Options) -> Result<(Created, Vec<Arc<SecretKey>>), FolderError> {
     let network = Network {
         name: "flotilla-testnet".into(),
         chain_id: CHAIN_ID,
@@ -230,11 +238,16 @@ fn create_keys(options: &Options) -> Result<Created, FolderError> {
     };
     let mut rng = rand::rng();
     let definition = definition.build(&mut rng)?;
+    let keys: Vec<SecretKey> = (0..options.validators)
+        .map(|_| SecretKey::generate(&mut rng))
+        .collect();
+    let secrets = keys.iter().cloned().map(Arc::new).collect();
     let request = create::Request {
+        existing_keys: Some(keys),
         keystore_cost: Cost::INSECURE,
         ..create::Request::new(definition, &network)
     };
-    Ok(create::cluster(request, &mut rng)?)
+    Ok((create::cluster(request, &mut rng)?, secrets))
 }
 
 /// Copies keys and locks only: databases of an earlier life belong to another chain.

@@ -9,6 +9,8 @@ use std::process::{Command, ExitCode};
 
 use flotilla_types::{ForkVersion, Timestamp};
 
+use crate::options::Signer;
+
 /// The hidden subcommand that must call [`node_main`].
 pub const NODE_COMMAND: &str = "testnet-node";
 /// The hidden subcommand that must call [`proxy::main`](crate::proxy::main).
@@ -68,6 +70,8 @@ pub(super) struct Launch {
     pub(super) monitoring: SocketAddr,
     /// Serves validator clients.
     pub(super) validator_api: SocketAddr,
+    /// Who signs.
+    pub(super) signer: Signer,
     /// Genesis fork version of the chain.
     pub(super) fork_version: ForkVersion,
     /// Genesis of the chain.
@@ -82,11 +86,56 @@ fn is_setting(name: &str) -> bool {
 impl Launch {
     /// The command that becomes the node.
     pub(super) fn command(&self, program: &Path) -> Command {
+        Self::guarded(program, self.arguments())
+    }
+
+    /// The command that becomes the node's validator client, if it has one.
+    pub(super) fn client_command(
+        &self,
+        program: &Path,
+        node: usize,
+        template: Option<&str>,
+    ) -> Option<Command> {
+        if self.signer != Signer::ValidatorClient {
+            return None;
+        }
+        let (api, keystores) = (
+            format!("http://{}", self.validator_api),
+            self.data_dir.join("validator_keys"),
+        );
+        Some(match template {
+            None => {
+                let mut arguments: Vec<OsString> = vec!["testnet".into()];
+                let rest = [
+                    "validator-client",
+                    "--beacon-node",
+                    &api,
+                    "--builder",
+                    "--keystores",
+                ];
+                arguments.extend(rest.map(OsString::from));
+                arguments.push(keystores.into());
+                Self::guarded(program, arguments)
+            }
+            Some(template) => {
+                let mut command = Command::new("sh");
+                let line = template
+                    .replace("{api}", &api)
+                    .replace("{keystores}", &keystores.to_string_lossy())
+                    .replace("{node}", &node.to_string());
+                command.arg("-c").arg(format!("exec {line}"));
+                command
+            }
+        })
+    }
+
+    /// This program with these arguments, ending when this process ends.
+    fn guarded(program: &Path, arguments: Vec<OsString>) -> Command {
         let mut command = Command::new(program);
         command
             .arg(NODE_COMMAND)
             .arg(std::process::id().to_string())
-            .args(self.arguments());
+            .args(arguments);
         // What the person's environment says is about the person's node, not about these.
         let settings = std::env::vars_os().map(|(name, _)| name);
         for name in settings.filter(|name| is_setting(&name.to_string_lossy())) {
@@ -112,7 +161,11 @@ impl Launch {
         }
         flag("--monitoring-address", self.monitoring.to_string());
         flag("--validator-api-address", self.validator_api.to_string());
-        flag("--signer", "builtin".into());
+        let signer = match self.signer {
+            Signer::Builtin => "builtin",
+            Signer::ValidatorClient => "vc",
+        };
+        flag("--signer", signer.into());
         flag("--testnet-name", NETWORK_NAME.into());
         flag("--testnet-fork-version", self.fork_version.to_string());
         flag("--testnet-chain-id", CHAIN_ID.to_string());
@@ -143,6 +196,7 @@ mod tests {
             peers: vec![(1, address(7)), (2, address(8))],
             monitoring: address(9),
             validator_api: address(10),
+            signer: Signer::Builtin,
             fork_version: ForkVersion([0x10, 0, 9, 0x10]),
             genesis: Timestamp::from_secs(99),
         };

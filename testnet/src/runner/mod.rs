@@ -8,6 +8,7 @@ mod node;
 mod outcomes;
 mod ports;
 mod start;
+mod truth;
 mod usage;
 mod watch;
 
@@ -19,6 +20,7 @@ use flotilla_types::PublicKeyBytes;
 
 pub use folders::FolderError;
 pub use launch::{NODE_COMMAND, PROXY_COMMAND, node_main};
+pub use truth::ForeignError;
 
 use crate::options::{Options, UsageError};
 use crate::proxy::ProxyError;
@@ -36,6 +38,9 @@ pub enum StartError {
     /// A validator's key in the lock is no BLS public key.
     #[error("the lock's validator {0} is not a valid public key")]
     ValidatorKey(PublicKeyBytes),
+    /// Somebody else's beacon node does not tell what its chain is, or it is another one.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The proxy between the nodes did not start.
     #[error(transparent)]
     Proxy(#[from] ProxyError),

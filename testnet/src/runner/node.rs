@@ -24,6 +24,8 @@ pub(super) struct Node {
     program: PathBuf,
     launch: Launch,
     child: Option<Child>,
+    /// Its validator client, which lives through the node's restarts.
+    client: Option<Child>,
     paused: bool,
     restarts: u64,
     /// Of processes that have ended.
@@ -50,6 +52,7 @@ impl Node {
             program: program.to_owned(),
             launch,
             child: None,
+            client: None,
             paused: false,
             restarts: 0,
             before: Totals::default(),
@@ -84,20 +87,24 @@ impl Node {
     /// # Errors
     /// The log cannot be opened, or the program not be started.
     pub(super) fn start(&mut self) -> io::Result<()> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.launch.log)?;
-        let mut command = Command::from(self.launch.command(&self.program));
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true);
-        // Ctrl-C on the terminal is for the testnet, which ends its processes in order.
-        command.process_group(0);
-        self.child = Some(command.spawn()?);
+        let command = self.launch.command(&self.program);
+        self.child = Some(spawn(command, &self.launch.log)?);
         self.paused = false;
+        Ok(())
+    }
+
+    /// Starts the validator client beside it, if it has one. The same thread as for [`Node::start`] is needed.
+    ///
+    /// # Errors
+    /// As for [`Node::start`].
+    pub(super) fn start_client(&mut self, node: usize, template: Option<&str>) -> io::Result<()> {
+        let command = self.launch.client_command(&self.program, node, template);
+        if let Some(command) = command {
+            self.client = Some(spawn(
+                command,
+                &self.launch.log.with_extension("client.log"),
+            )?);
+        }
         Ok(())
     }
 
@@ -135,8 +142,11 @@ impl Node {
         self.paused = false;
     }
 
-    /// Asks the process to end.
+    /// Asks the process, and its validator client, to end.
     pub(super) fn terminate(&mut self) {
+        if let Some(client) = &self.client {
+            signal(client, Signal::TERM);
+        }
         self.look();
         self.resume();
         self.signal(Signal::TERM);
@@ -155,14 +165,8 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = self
-            .child
-            .as_ref()
-            .and_then(Child::id)
-            .and_then(|id| i32::try_from(id).ok());
-        if let Some(pid) = id.and_then(Pid::from_raw) {
-            // It has ended by itself: `exited` will find out.
-            let _ = kill_process(pid, signal);
+        if let Some(child) = &self.child {
+            self::signal(child, signal);
         }
     }
 
@@ -249,6 +253,28 @@ impl Node {
     }
 }
 
+/// Starts a process whose output is appended to a log.
+fn spawn(command: std::process::Command, log: &Path) -> io::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(log)?;
+    let mut command = Command::from(command);
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
+    // Ctrl-C on the terminal is for the testnet, which ends its processes in order.
+    command.process_group(0);
+    command.spawn()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(pid) = id.and_then(Pid::from_raw) {
+        // It has ended by itself: `exited` will find out.
+        let _ = kill_process(pid, signal);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -271,6 +297,7 @@ mod tests {
             peers: Vec::new(),
             monitoring: address,
             validator_api: address,
+            signer: crate::options::Signer::Builtin,
             fork_version: ForkVersion([0; 4]),
             genesis: Timestamp::from_secs(1),
         };

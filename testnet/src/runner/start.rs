@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flotilla_types::{Chain, ChainSpec, ListSizes, Root, Timestamp};
+use flotilla_types::{Chain, ChainSpec, ListSizes, Root, Slot, Timestamp};
 use tokio::sync::mpsc;
 
 use super::StartError;
@@ -14,9 +14,10 @@ use super::folders::{self, Cluster, RunDir};
 use super::launch::{Launch, PROXY_COMMAND};
 use super::node::Node;
 use super::ports::free_addresses;
+use super::truth::{self, Truth};
 use super::watch::{Links, Testnet};
 use crate::api::Server;
-use crate::chain::{Config, Simulator, now};
+use crate::chain::{Config, Extras, Simulator, now};
 use crate::options::{Options, Preset, Progress};
 use crate::proxy::{Proxy, Settings};
 use crate::report::{Ledger, Live};
@@ -30,7 +31,7 @@ const OUTCOMES: usize = 1_024;
 /// Round trips over loopback measured, at most.
 const MEASURED: usize = 200;
 
-/// Starts everything; the chain's genesis is a few seconds ahead.
+/// Starts everything; the run begins a few seconds later.
 pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet, StartError> {
     let mut live = Live::new(options.progress == Progress::Quiet);
     let dir = RunDir::create(options.dir.as_deref())?;
@@ -38,16 +39,18 @@ pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet
     let cluster = prepare(options, dir.path()).await?;
     options.validate_faults(cluster.nodes.len())?;
 
-    let shares = u32::try_from(cluster.nodes.len() * cluster.validators.len()).unwrap_or(u32::MAX);
-    let genesis = Timestamp::from_secs((now() + LEAD + LEAD_PER_SHARE * shares).as_secs() + 1);
-    let simulator = start_chain(options, &cluster, genesis)?;
-    let mut servers = Vec::new();
-    for operator in 0..cluster.nodes.len() {
-        let server = Server::start(simulator.clone(), operator).await;
-        servers.push(server.map_err(StartError::io("opening a beacon endpoint"))?);
-    }
+    let Ground {
+        truth,
+        servers,
+        base,
+    } = ground(options, &cluster).await?;
+    let beacons: Vec<String> = match servers.as_slice() {
+        [] => vec![options.beacon_nodes.join(","); cluster.nodes.len()],
+        own => own.iter().map(Server::url).collect(),
+    };
+    let genesis = truth.chain().genesis_time;
     let (launches, links) =
-        connect(options, &program, &cluster, &servers, genesis, dir.path()).await?;
+        connect(options, &program, &cluster, &beacons, genesis, dir.path()).await?;
     let (sender, outcomes) = mpsc::channel(OUTCOMES);
     let mut nodes: Vec<Node> = launches
         .into_iter()
@@ -56,6 +59,8 @@ pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet
     let mut listeners = Vec::new();
     for (index, node) in nodes.iter_mut().enumerate() {
         node.start().map_err(StartError::io("starting a node"))?;
+        node.start_client(index, options.vc_command.as_deref())
+            .map_err(StartError::io("starting a validator client"))?;
         listeners.push(super::outcomes::listen(
             index,
             node.outcomes_url(),
@@ -67,18 +72,20 @@ pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet
         cluster.threshold,
         cluster.validators.len(),
     );
-    let wait = genesis.saturating_since(now()).as_secs();
+    let begin = truth.chain().slot_start(Slot(base));
+    let wait = begin.saturating_since(now()).as_secs();
     live.say(&format!(
-        "{count} nodes, threshold {threshold}, {validators} validators; genesis in {wait} s"
+        "{count} nodes, threshold {threshold}, {validators} validators; slot {base} begins in {wait} s"
     ));
     live.say("stages: ms after the due point, median over validators: earliest node / all nodes");
     Ok(Testnet {
-        slots: options.slots,
-        warm_up_slots: options.warm_up_slots,
+        slots: options.slots.map(|slots| base.saturating_add(slots)),
+        warm_up_slots: base + options.warm_up_slots,
         schedule: Schedule::new(options),
-        ledger: Ledger::new(count, options.warm_up_slots),
+        ledger: Ledger::new(count, base + options.warm_up_slots),
         validators,
-        simulator,
+        truth,
+        base,
         servers,
         nodes,
         links,
@@ -88,6 +95,43 @@ pub(super) async fn start(options: &Options, program: PathBuf) -> Result<Testnet
         live,
         client: crate::http::client(),
         dir,
+    })
+}
+
+/// The chain that a run takes place on.
+struct Ground {
+    truth: Truth,
+    /// The operators' beacon nodes, if they are ours.
+    servers: Vec<Server>,
+    /// The slot before the first that is judged.
+    base: u64,
+}
+
+/// Starts a chain of our own whose genesis is a few seconds ahead, or finds out what somebody else's is.
+async fn ground(options: &Options, cluster: &Cluster) -> Result<Ground, StartError> {
+    let shares = u32::try_from(cluster.nodes.len() * cluster.validators.len()).unwrap_or(u32::MAX);
+    let ready = now() + LEAD + LEAD_PER_SHARE * shares;
+    if let Some(url) = options.beacon_nodes.first() {
+        let client = crate::http::client();
+        let chain = truth::foreign_chain(&client, url, cluster.fork_version).await?;
+        let base = chain.slot_at(ready).map_or(0, |slot| slot.0 + 1);
+        return Ok(Ground {
+            truth: Truth::Foreign(Box::new(chain)),
+            servers: Vec::new(),
+            base,
+        });
+    }
+    let genesis = Timestamp::from_secs(ready.as_secs() + 1);
+    let simulator = start_chain(options, cluster, genesis)?;
+    let mut servers = Vec::new();
+    for operator in 0..cluster.nodes.len() {
+        let server = Server::start(simulator.clone(), operator).await;
+        servers.push(server.map_err(StartError::io("opening a beacon endpoint"))?);
+    }
+    Ok(Ground {
+        truth: Truth::Simulated(simulator),
+        servers,
+        base: 0,
     })
 }
 
@@ -127,7 +171,11 @@ fn start_chain(
         seed: options.seed,
         validators: cluster.validators.clone(),
     };
-    Simulator::start(config).map_err(StartError::ValidatorKey)
+    let extras = Extras {
+        builder: options.builder,
+        secrets: cluster.secrets.clone(),
+    };
+    Simulator::start_with(config, extras).map_err(StartError::ValidatorKey)
 }
 
 /// Decides who listens where, and puts the proxy between the nodes if links are to have latency.
@@ -135,7 +183,7 @@ async fn connect(
     options: &Options,
     program: &Path,
     cluster: &Cluster,
-    servers: &[Server],
+    beacons: &[String],
     genesis: Timestamp,
     dir: &Path,
 ) -> Result<(Vec<Launch>, Links), StartError> {
@@ -173,7 +221,7 @@ async fn connect(
     let launch = |index: usize| Launch {
         data_dir: cluster.nodes[index].clone(),
         log: dir.join(format!("node{index}.log")),
-        beacon_url: servers[index].url(),
+        beacon_url: beacons[index].clone(),
         p2p: p2p[index],
         peers: pairs
             .iter()
@@ -183,6 +231,7 @@ async fn connect(
             .collect(),
         monitoring: monitoring[index],
         validator_api: validator_api[index],
+        signer: options.signer_of(index),
         fork_version: cluster.fork_version,
         genesis,
     };

@@ -1,11 +1,10 @@
 //! A testnet at work, from genesis to its last slot.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flotilla_types::{PublicKeyBytes, Slot, Timestamp};
+use flotilla_types::{Slot, Timestamp};
 use reqwest::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -16,13 +15,12 @@ use super::faults::{Fault, Schedule};
 use super::folders::RunDir;
 use super::node::Node;
 use super::outcomes::Heard;
+use super::truth::Truth;
 use crate::api::Server;
-use crate::chain::{Simulator, now};
+use crate::chain::{JUDGED, now};
 use crate::proxy::Proxy;
-use crate::report::{Distribution, Ledger, Link, Live, NodeReport, Presence, Report};
+use crate::report::{Distribution, Ledger, Link, Live, NodeReport, Report};
 
-/// The kind of duty that the chain judges.
-const ATTESTER: &str = "attester";
 /// Between looks at processes that may have ended.
 const LOOK: Duration = Duration::from_millis(250);
 /// How far into a slot the previous one is told of: nodes have had their say about what was late.
@@ -76,7 +74,9 @@ pub(super) struct Testnet {
     pub(super) schedule: Schedule,
     pub(super) ledger: Ledger,
     pub(super) validators: usize,
-    pub(super) simulator: Arc<Simulator>,
+    pub(super) truth: Truth,
+    /// The slot before the first that is judged: 0 on a chain of our own. Slots of options count from here.
+    pub(super) base: u64,
     pub(super) servers: Vec<Server>,
     pub(super) nodes: Vec<Node>,
     pub(super) links: Links,
@@ -150,10 +150,11 @@ impl Testnet {
             return Err(error);
         }
         let mut course = Course {
-            start: self.snapshot(0),
+            start: self.snapshot(self.base),
+            closed: self.base,
             ..Course::default()
         };
-        let mut slot = 0;
+        let mut slot = self.base;
         let interrupted = loop {
             match self.slot(slot, &mut course, &mut interrupts).await {
                 Ok(()) if course.end.is_some() => break false,
@@ -180,7 +181,7 @@ impl Testnet {
         if is_last {
             course.end = Some(self.snapshot(slot));
         }
-        let slot_duration = self.simulator.chain().spec.slot_duration;
+        let slot_duration = self.truth.chain().spec.slot_duration;
         self.wait_until(
             self.start_of(slot) + slot_duration * TELL_PERCENT / 100,
             interrupts,
@@ -195,12 +196,12 @@ impl Testnet {
     }
 
     fn start_of(&self, slot: u64) -> Timestamp {
-        self.simulator.chain().slot_start(Slot(slot))
+        self.truth.chain().slot_start(Slot(slot))
     }
 
     /// How long slots stay open: two epochs, in which nodes still bring attestations.
     fn open_slots(&self) -> u64 {
-        OPEN_SLOTS.min(2 * self.simulator.chain().spec.slots_per_epoch)
+        OPEN_SLOTS.min(2 * self.truth.chain().spec.slots_per_epoch)
     }
 
     fn snapshot(&self, slot: u64) -> Snapshot {
@@ -212,7 +213,7 @@ impl Testnet {
 
     /// Waits for genesis. A node that ends before it has failed to start.
     async fn until_genesis(&mut self, interrupts: &mut Interrupts) -> Result<(), StartError> {
-        let genesis = self.start_of(0);
+        let genesis = self.start_of(self.base);
         while now() < genesis {
             let wait = genesis.saturating_since(now()).min(LOOK);
             tokio::select! {
@@ -271,7 +272,7 @@ impl Testnet {
 
     /// The start of a slot: faults, then a look at the nodes.
     async fn begin(&mut self, slot: u64) {
-        for (node, fault) in self.schedule.at(slot).to_vec() {
+        for (node, fault) in self.schedule.at(slot - self.base).to_vec() {
             self.apply(slot, node, fault).await;
         }
         self.note_down(slot);
@@ -279,7 +280,9 @@ impl Testnet {
     }
 
     async fn apply(&mut self, slot: u64, index: usize, fault: Fault) {
-        let (node, server) = (&mut self.nodes[index], &self.servers[index]);
+        let node = &mut self.nodes[index];
+        // On somebody else's chain there are no servers, and no faults of theirs.
+        let faults = self.servers.get(index).map(Server::faults);
         let what = match fault {
             Fault::Kill => {
                 node.kill().await;
@@ -298,18 +301,18 @@ impl Testnet {
                 "going on".into()
             }
             Fault::SlowBeacon(Duration::ZERO) => {
-                server.faults().delay(Duration::ZERO);
+                faults.inspect(|faults| faults.delay(Duration::ZERO));
                 "has a beacon node that answers in time again".into()
             }
             Fault::SlowBeacon(delay) => {
-                server.faults().delay(delay);
+                faults.inspect(|faults| faults.delay(delay));
                 format!(
                     "has a beacon node that answers {} ms late",
                     delay.as_millis()
                 )
             }
             Fault::Beacon(how) => {
-                server.faults().misbehave(how);
+                faults.inspect(|faults| faults.misbehave(how));
                 match how {
                     Some(how) => format!("has a beacon node that is wrong: {}", how.name()),
                     None => "has a beacon node that is right again".into(),
@@ -332,44 +335,32 @@ impl Testnet {
     async fn tell(&mut self, slot: u64) {
         self.note_down(slot);
         futures::future::join_all(self.nodes.iter_mut().map(|node| node.ask(&self.client))).await;
-        let Some(previous) = slot.checked_sub(1).filter(|previous| *previous > 0) else {
+        let Some(previous) = slot.checked_sub(1).filter(|previous| *previous > self.base) else {
             return;
         };
         if self.slots.is_some_and(|slots| previous > slots) {
             return;
         }
-        let view = self
-            .ledger
-            .view(previous, ATTESTER, &self.presence(previous));
+        let views: Vec<_> = JUDGED
+            .iter()
+            .map(|kind| {
+                let chain = self.truth.presence(*kind, previous, &self.ledger);
+                (kind.name(), self.ledger.view(previous, kind.name(), &chain))
+            })
+            .collect();
         let nodes: Vec<_> = self.nodes.iter().map(Node::view).collect();
-        self.live.slot(&view, &nodes);
-    }
-
-    /// What the chain saw of each duty of a slot.
-    fn presence(&self, slot: u64) -> BTreeMap<PublicKeyBytes, Presence> {
-        let next = self.start_of(slot + 1);
-        let results = self.simulator.results(Slot(slot));
-        let presence = results.into_iter().filter_map(|(validator, arrival)| {
-            let presence = match arrival {
-                Some(arrival) if self.simulator.history().in_time(Slot(slot), arrival.at) => {
-                    Presence::Included
-                }
-                Some(arrival) => {
-                    Presence::Late(arrival.at.saturating_since(next).as_secs_f64() * 1e3)
-                }
-                None => Presence::Absent,
-            };
-            Some((self.simulator.registry().key(validator)?, presence))
-        });
-        presence.collect()
+        self.live.slot(previous, &views, &nodes);
     }
 
     /// Closes judged slots before `before`.
     fn close_before(&mut self, course: &mut Course, before: u64) {
         let last = before.saturating_sub(1).min(self.slots.unwrap_or(u64::MAX));
         for slot in course.closed + 1..=last {
-            let presence = self.presence(slot);
-            self.ledger.close(slot, ATTESTER, &presence);
+            let kinds = JUDGED
+                .iter()
+                .map(|kind| (kind.name(), self.truth.presence(*kind, slot, &self.ledger)))
+                .collect();
+            self.ledger.close(slot, &kinds);
         }
         course.closed = course.closed.max(last);
     }
@@ -383,14 +374,14 @@ impl Testnet {
         }
         // A run that was interrupted has no end of its own: the slots before the current one can be judged.
         let end = course.end.take();
-        let end = end.unwrap_or_else(|| self.snapshot(self.simulator.current_slot().0));
+        let end = end.unwrap_or_else(|| self.snapshot(self.truth.current_slot().0));
         self.close_before(&mut course, end.slot);
         self.stop().await;
         self.report(&course, &end, interrupted)
     }
 
     fn report(mut self, course: &Course, end: &Snapshot, interrupted: bool) -> Report {
-        let totals = self.simulator.totals();
+        let totals = self.truth.totals();
         let round_trips: Distribution = self.links.round_trips_ms().into_iter().collect();
         let mut report = Report {
             slots: course.closed.saturating_sub(self.warm_up_slots),
@@ -417,7 +408,7 @@ impl Testnet {
 
     fn node_reports(&self, start: &Snapshot, end: &Snapshot) -> Vec<NodeReport> {
         let slots = end.slot.saturating_sub(start.slot).max(1);
-        let epochs = slots as f64 / self.simulator.chain().spec.slots_per_epoch as f64;
+        let epochs = slots as f64 / self.truth.chain().spec.slots_per_epoch as f64;
         let shares = epochs * self.validators.max(1) as f64;
         let used = end
             .cpu_seconds

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use flotilla_types::{
-    AttestationData, AttesterDuty, ChainSpec, CommitteeIndex, Epoch, ForkVersion, PublicKeyBytes,
-    Root, Slot, Timestamp, ValidatorIndex,
+    ChainSpec, Epoch, ForkVersion, PublicKeyBytes, Root, Slot, Timestamp, ValidatorIndex,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::endpoint::Answer;
+use super::exchange::Answer;
 
 /// The beginning of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -138,33 +137,22 @@ impl<'de> Deserialize<'de> for Validator {
     }
 }
 
-/// The attester duties of an epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct AttesterDuties {
-    /// The block that the shuffling depends on. Another root, later, means other duties.
-    pub dependent_root: Root,
-    /// Whether that block is not verified yet.
-    #[serde(default)]
-    pub execution_optimistic: bool,
-    /// One duty per asked validator that is active in the epoch.
-    #[serde(rename = "data")]
-    pub duties: Vec<AttesterDuty>,
-}
-
 /// What most answers are wrapped in.
 #[derive(Deserialize)]
 struct Wrapped<T> {
     data: T,
 }
 
-fn json<T: for<'de> Deserialize<'de>>(answer: &Answer) -> Result<T, String> {
+/// A whole answer in JSON.
+pub(super) fn json<T: for<'de> Deserialize<'de>>(answer: &Answer) -> Result<T, String> {
     if answer.is_ssz {
         return Err("application/octet-stream where only JSON was asked for".to_owned());
     }
     serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
 }
 
-fn data<T: for<'de> Deserialize<'de>>(answer: &Answer) -> Result<T, String> {
+/// What an answer wraps.
+pub(super) fn data<T: for<'de> Deserialize<'de>>(answer: &Answer) -> Result<T, String> {
     json::<Wrapped<T>>(answer).map(|wrapped| wrapped.data)
 }
 
@@ -219,46 +207,8 @@ pub(super) fn validators(
     Ok(validators)
 }
 
-/// `duties/attester`: nobody but those asked for, each at most once.
-pub(super) fn attester_duties(
-    answer: Answer,
-    asked: &[ValidatorIndex],
-) -> Result<AttesterDuties, String> {
-    let duties: AttesterDuties = json(&answer)?;
-    let mut open: std::collections::BTreeSet<_> = asked.iter().copied().collect();
-    for duty in &duties.duties {
-        if !open.remove(&duty.validator_index) {
-            return Err(format!(
-                "a duty too many, for validator {}",
-                duty.validator_index
-            ));
-        }
-    }
-    Ok(duties)
-}
-
-/// `attestation_data`, in either encoding. The slot must be the one asked for.
-pub(super) fn attestation_data(answer: Answer, slot: Slot) -> Result<AttestationData, String> {
-    let data = if answer.is_ssz {
-        AttestationData::decode(&answer.body).map_err(|error| error.to_string())?
-    } else {
-        data(&answer)?
-    };
-    if data.slot != slot {
-        return Err(format!(
-            "attestation data of slot {}, asked for slot {slot}",
-            data.slot
-        ));
-    }
-    Ok(data)
-}
-
-/// The query of `attestation_data`.
-pub(super) fn attestation_data_path(slot: Slot, committee: CommitteeIndex) -> String {
-    format!("/eth/v1/validator/attestation_data?slot={slot}&committee_index={committee}")
-}
-
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+/// A number as decimal text.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Slot::deserialize(deserializer).map(|slot| slot.0)
 }
 
@@ -281,8 +231,8 @@ mod tests {
 
     fn answer(text: &str) -> Answer {
         Answer {
-            is_ssz: false,
             body: text.as_bytes().to_vec(),
+            ..Answer::default()
         }
     }
 
@@ -331,43 +281,5 @@ mod tests {
             Timestamp::from_secs(7)
         );
         assert!(plain::<Genesis>(answer(&text(u64::MAX))).is_err());
-    }
-
-    #[test]
-    fn attestation_data_of_another_slot_is_refused() {
-        let data = AttestationData {
-            slot: Slot(8),
-            ..AttestationData::default()
-        };
-        let ssz = |body| Answer { is_ssz: true, body };
-        assert_eq!(attestation_data(ssz(data.encode()), Slot(8)), Ok(data));
-        assert!(
-            attestation_data(ssz(data.encode()), Slot(9))
-                .unwrap_err()
-                .contains("slot 8, asked for slot 9")
-        );
-        assert!(attestation_data(ssz(vec![0; 127]), Slot(0)).is_err());
-    }
-
-    #[test]
-    fn duties_of_others_or_twice_are_refused() {
-        let duty = AttesterDuty {
-            validator_index: ValidatorIndex(5),
-            committee_length: 1,
-            committees_at_slot: 1,
-            ..AttesterDuty::default()
-        };
-        let text = |duties: &[AttesterDuty]| {
-            serde_json::json!({ "dependent_root": Root::default(), "data": duties }).to_string()
-        };
-        let asked = [ValidatorIndex(5), ValidatorIndex(6)];
-        assert_eq!(
-            attester_duties(answer(&text(&[duty])), &asked)
-                .unwrap()
-                .duties,
-            [duty]
-        );
-        assert!(attester_duties(answer(&text(&[duty, duty])), &asked).is_err());
-        assert!(attester_duties(answer(&text(&[duty])), &[ValidatorIndex(6)]).is_err());
     }
 }

@@ -1,85 +1,34 @@
-//! One endpoint: its address, its health, and how a request to it is made within bounds.
+//! One endpoint: its address and how well it stands.
 
-use std::{
-    error::Error as _,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bytes::Bytes;
-use flotilla_types::Fork;
-use reqwest::{
-    Client, Method, RequestBuilder, Response, StatusCode, Url,
-    header::{ACCEPT, CONTENT_TYPE},
-};
-use tokio::time::Instant;
+use flotilla_types::{Root, Slot};
+use reqwest::header::HeaderMap;
 
-use super::{
-    error::{ConfigError, Failure, Reason, excerpt},
-    observer::{Observer, Request},
-};
+use super::{answers::Syncing, config::EndpointConfig, error::ConfigError};
 
-/// The header that names the fork of a body.
-const CONSENSUS_VERSION: &str = "Eth-Consensus-Version";
-/// Most bytes read of a body that comes with an error: enough for a list of failed items.
-const MAX_ERROR_BODY: usize = 1 << 20;
+/// Stands for a number nobody has told yet.
+const UNKNOWN: u64 = u64::MAX;
 
-/// Whether an endpoint is asked first.
+fn known(number: &AtomicU64) -> Option<u64> {
+    Some(number.load(Ordering::Relaxed)).filter(|&number| number != UNKNOWN)
+}
+
+/// How well an endpoint stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointStatus {
     /// The address, without credentials.
     pub endpoint: String,
     /// `false` after a failure that speaks against the endpoint, until it answers again, and while it is not in sync.
     pub healthy: bool,
-}
-
-/// What the body of an answer may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Accept {
-    /// JSON alone.
-    Json,
-    /// SSZ where the node has it, else JSON.
-    SszOrJson,
-}
-
-impl Accept {
-    const fn header(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::SszOrJson => "application/octet-stream;q=1,application/json;q=0.9",
-        }
-    }
-}
-
-/// One request, the same for every endpoint.
-#[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) label: &'static str,
-    pub(super) method: Method,
-    /// Path and query, from the slash on.
-    pub(super) path: String,
-    /// JSON to send.
-    pub(super) body: Option<Bytes>,
-    /// The fork of what is sent.
-    pub(super) fork: Option<Fork>,
-    pub(super) accept: Accept,
-    /// Most bytes of an answer.
-    pub(super) limit: usize,
-    pub(super) timeout: Duration,
-}
-
-/// A successful answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) is_ssz: bool,
-    pub(super) body: Vec<u8>,
-}
-
-/// An unsuccessful exchange, with the whole error body where there is one.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) failure: Failure,
-    pub(super) body: Vec<u8>,
+    /// Whether it is asked only when the others fail, are unhealthy or slow.
+    pub is_fallback: bool,
+    /// Its head as [`BeaconNode::syncing`](super::BeaconNode::syncing) last saw it.
+    pub head_slot: Option<Slot>,
+    /// How many slots it then was behind the clock.
+    pub sync_distance: Option<u64>,
+    /// Whether it serves another chain, so that it is neither asked nor told anything.
+    pub other_chain: bool,
 }
 
 /// One configured address.
@@ -90,14 +39,25 @@ pub(super) struct Endpoint {
     /// Without credentials.
     label: String,
     is_https: bool,
+    headers: HeaderMap,
+    is_fallback: bool,
     /// Its last answer was one, of any kind.
     answers: AtomicBool,
     /// It is in sync, as far as it was asked.
     ready: AtomicBool,
+    /// It was found to serve our chain, and has not failed since.
+    own_chain: AtomicBool,
+    /// It was found to serve another chain.
+    other_chain: AtomicBool,
+    /// Where its head was when last asked; [`UNKNOWN`] before.
+    head_slot: AtomicU64,
+    /// How far that was behind the clock.
+    sync_distance: AtomicU64,
 }
 
 impl Endpoint {
-    pub(super) fn new(url: &Url) -> Result<Self, ConfigError> {
+    pub(super) fn new(config: &EndpointConfig) -> Result<Self, ConfigError> {
+        let url = &config.url;
         let mut shown = url.clone();
         // Both fail only for addresses without a host, which are refused below.
         let _ = shown
@@ -117,9 +77,25 @@ impl Endpoint {
             base,
             label,
             is_https: url.scheme() == "https",
+            headers: config.header_map()?,
+            is_fallback: config.is_fallback,
             answers: AtomicBool::new(true),
             ready: AtomicBool::new(true),
+            own_chain: AtomicBool::new(false),
+            other_chain: AtomicBool::new(false),
+            head_slot: AtomicU64::new(UNKNOWN),
+            sync_distance: AtomicU64::new(UNKNOWN),
         })
+    }
+
+    /// The address with credentials, without a trailing slash.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// What every request to it carries.
+    pub(super) const fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     pub(super) fn label(&self) -> &str {
@@ -132,11 +108,59 @@ impl Endpoint {
 
     /// Whether it is worth asking before others.
     pub(super) fn is_healthy(&self) -> bool {
-        self.answers.load(Ordering::Relaxed) && self.ready.load(Ordering::Relaxed)
+        self.answers.load(Ordering::Relaxed)
+            && self.ready.load(Ordering::Relaxed)
+            && !self.is_of_other_chain()
+    }
+
+    pub(super) const fn is_fallback(&self) -> bool {
+        self.is_fallback
+    }
+
+    /// Its head when last asked.
+    pub(super) fn head_slot(&self) -> Option<Slot> {
+        known(&self.head_slot).map(Slot)
+    }
+
+    /// How many slots it is behind the clock or behind `best`, the most advanced head of all; 0 before it was asked.
+    pub(super) fn lag(&self, best: Option<Slot>) -> u64 {
+        let behind_best = match (self.head_slot(), best) {
+            (Some(head), Some(best)) => best.0.saturating_sub(head.0),
+            _ => 0,
+        };
+        behind_best.max(known(&self.sync_distance).unwrap_or_default())
+    }
+
+    pub(super) fn is_of_other_chain(&self) -> bool {
+        self.other_chain.load(Ordering::Relaxed)
+    }
+
+    /// Whether its chain is not known, or not any more: what fails may come back as something else.
+    pub(super) fn needs_chain_check(&self) -> bool {
+        !self.own_chain.load(Ordering::Relaxed)
+    }
+
+    /// Notes which chain it serves; another one is worth a line in the log.
+    pub(super) fn set_chain(&self, expected: Root, found: Root) {
+        let own = expected == found;
+        self.own_chain.store(own, Ordering::Relaxed);
+        match (self.other_chain.swap(!own, Ordering::Relaxed), !own) {
+            (false, true) => tracing::error!(
+                endpoint = self.label,
+                %expected,
+                %found,
+                "beacon node serves another chain, it is not used"
+            ),
+            (true, false) => tracing::info!(endpoint = self.label, "beacon node serves our chain"),
+            _ => {}
+        }
     }
 
     /// Notes an answer or a failure; a change is worth a line in the log.
-    fn set_answers(&self, answers: bool) {
+    pub(super) fn set_answers(&self, answers: bool) {
+        if !answers {
+            self.own_chain.store(false, Ordering::Relaxed);
+        }
         match (self.answers.swap(answers, Ordering::Relaxed), answers) {
             (false, true) => tracing::info!(endpoint = self.label, "beacon node answers again"),
             (true, false) => tracing::warn!(
@@ -148,7 +172,11 @@ impl Endpoint {
     }
 
     /// Notes what the endpoint said about its state; a change is worth a line in the log.
-    pub(super) fn set_ready(&self, ready: bool) {
+    pub(super) fn set_syncing(&self, state: &Syncing) {
+        self.head_slot.store(state.head_slot.0, Ordering::Relaxed);
+        self.sync_distance
+            .store(state.sync_distance.0, Ordering::Relaxed);
+        let ready = state.is_ready();
         match (self.ready.swap(ready, Ordering::Relaxed), ready) {
             (false, true) => tracing::info!(endpoint = self.label, "beacon node is in sync"),
             (true, false) => tracing::warn!(
@@ -163,145 +191,12 @@ impl Endpoint {
         EndpointStatus {
             endpoint: self.label.clone(),
             healthy: self.is_healthy(),
+            is_fallback: self.is_fallback,
+            head_slot: self.head_slot(),
+            sync_distance: known(&self.sync_distance),
+            other_chain: self.is_of_other_chain(),
         }
     }
-
-    /// A request to a path of this endpoint.
-    pub(super) fn request(&self, client: &Client, method: Method, path: &str) -> RequestBuilder {
-        client.request(method, format!("{}{path}", self.base))
-    }
-
-    /// Sends a call and reads its answer with `parse`, all within the call's bounds. Tells the observer, and notes health.
-    pub(super) async fn ask<T>(
-        &self,
-        client: &Client,
-        observer: Option<&dyn Observer>,
-        call: &Call,
-        parse: impl FnOnce(Answer) -> Result<T, String>,
-    ) -> Result<T, Refusal> {
-        let start = Instant::now();
-        let result = match self.exchange(client, call).await {
-            Ok(answer) => parse(answer).map_err(|problem| (Reason::Malformed(problem), Vec::new())),
-            Err(refused) => Err(refused),
-        };
-        if let Some(observer) = observer {
-            let (label, endpoint) = (call.label, self.label());
-            observer.request(&Request {
-                label,
-                endpoint,
-                latency: start.elapsed(),
-                ok: result.is_ok(),
-            });
-        }
-        match &result {
-            Ok(_) => self.set_answers(true),
-            Err((reason, _)) if reason.is_endpoint_fault() => self.set_answers(false),
-            Err(_) => {}
-        }
-        result.map_err(|(reason, body)| Refusal {
-            failure: self.failure(call, reason),
-            body,
-        })
-    }
-
-    fn failure(&self, call: &Call, reason: Reason) -> Failure {
-        let method = if call.method == Method::POST {
-            "POST"
-        } else {
-            "GET"
-        };
-        Failure {
-            endpoint: self.label.clone(),
-            method,
-            path: call.path.clone(),
-            reason,
-        }
-    }
-
-    async fn exchange(&self, client: &Client, call: &Call) -> Result<Answer, (Reason, Vec<u8>)> {
-        let mut request = self.request(client, call.method.clone(), &call.path);
-        request = request
-            .timeout(call.timeout)
-            .header(ACCEPT, call.accept.header());
-        if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
-        }
-        if let Some(fork) = call.fork {
-            request = request.header(CONSENSUS_VERSION, fork.name());
-        }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| (reason_of(error, call.timeout), Vec::new()))?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(refused(status, response, call.timeout).await);
-        }
-        let content_type = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let is_ssz =
-            content_type.is_some_and(|value| value.starts_with("application/octet-stream"));
-        let body = read(response, call.limit, call.timeout)
-            .await
-            .map_err(|reason| (reason, Vec::new()))?;
-        Ok(Answer { is_ssz, body })
-    }
-}
-
-/// What an error answer says, as far as it can be read.
-async fn refused(status: StatusCode, response: Response, timeout: Duration) -> (Reason, Vec<u8>) {
-    let body = read(response, MAX_ERROR_BODY, timeout)
-        .await
-        .unwrap_or_default();
-    (
-        Reason::Status {
-            status: status.as_u16(),
-            body: excerpt(&body),
-        },
-        body,
-    )
-}
-
-/// Reads a body up to a limit.
-async fn read(mut response: Response, limit: usize, timeout: Duration) -> Result<Vec<u8>, Reason> {
-    let announced = response
-        .content_length()
-        .and_then(|length| usize::try_from(length).ok())
-        .unwrap_or(0);
-    if announced > limit {
-        return Err(Reason::Oversized { limit });
-    }
-    let mut body = Vec::with_capacity(announced);
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| reason_of(error, timeout))?
-    {
-        if body.len() + chunk.len() > limit {
-            return Err(Reason::Oversized { limit });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// The HTTP library's error, without the address (we name it ourselves) and with its causes.
-pub(super) fn reason_of(error: reqwest::Error, timeout: Duration) -> Reason {
-    if error.is_timeout() {
-        return Reason::Timeout(timeout);
-    }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Reason::Network(text)
 }
 
 #[cfg(test)]
@@ -311,12 +206,8 @@ mod tests {
 
     #[test]
     fn credentials_and_queries_are_never_shown() {
-        let endpoint = Endpoint::new(
-            &"https://user:secret@host:8443/key/?token=1"
-                .parse()
-                .unwrap(),
-        )
-        .unwrap();
+        let url = "https://user:secret@host:8443/key/?token=1";
+        let endpoint = Endpoint::new(&EndpointConfig::primary(url.parse().unwrap())).unwrap();
         assert_eq!(endpoint.label(), "https://host:8443/key");
         assert_eq!(endpoint.base, "https://user:secret@host:8443/key");
     }
@@ -324,8 +215,27 @@ mod tests {
     #[test]
     fn only_http_addresses_are_endpoints() {
         for text in ["ftp://host", "unix:/socket", "data:text/plain,x"] {
-            let error = Endpoint::new(&text.parse().unwrap()).unwrap_err();
+            let error = Endpoint::new(&EndpointConfig::primary(text.parse().unwrap())).unwrap_err();
             assert!(matches!(error, ConfigError::NotHttp { .. }), "{text}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_lags_behind_its_clock_or_behind_the_best_of_all() {
+        let endpoint =
+            Endpoint::new(&EndpointConfig::primary("http://host".parse().unwrap())).unwrap();
+        assert_eq!(
+            (endpoint.lag(Some(Slot(9))), endpoint.head_slot()),
+            (0, None)
+        );
+        endpoint.set_syncing(&Syncing {
+            head_slot: Slot(7),
+            sync_distance: Slot(1),
+            is_syncing: false,
+            is_optimistic: false,
+            el_offline: false,
+        });
+        assert_eq!((endpoint.lag(None), endpoint.lag(Some(Slot(9)))), (1, 2));
+        assert!(endpoint.is_healthy());
     }
 }

@@ -57,17 +57,38 @@ pub enum Reason {
     },
     /// A body of another form, or an answer to another question.
     Malformed(String),
+    /// The endpoint serves another chain, so nothing was sent to it.
+    OtherChain,
 }
 
 impl Reason {
     /// Whether this speaks against the endpoint itself rather than against one question.
     pub(crate) fn is_endpoint_fault(&self) -> bool {
         match self {
-            Self::Timeout(_) | Self::Network(_) | Self::Oversized { .. } | Self::Malformed(_) => {
-                true
-            }
-            Self::Status { status, .. } => *status >= 500,
+            Self::Timeout(_)
+            | Self::Network(_)
+            | Self::Oversized { .. }
+            | Self::Malformed(_)
+            | Self::OtherChain => true,
+            // Neither a refusal of our credentials nor a limit on our requests depends on the question.
+            Self::Status { status, .. } => match status {
+                401 | 403 | 407 | 408 | 429 => true,
+                // A node of another make, which is well.
+                501 => false,
+                _ => *status >= 500,
+            },
         }
+    }
+
+    /// Whether the endpoint answered that it does not know this kind of request.
+    pub(crate) fn is_unknown_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Status {
+                status: 404 | 405 | 415 | 501,
+                ..
+            }
+        )
     }
 }
 
@@ -80,6 +101,7 @@ impl fmt::Display for Reason {
             Self::Status { status, body } => write!(f, "status {status}: {body}"),
             Self::Oversized { limit } => write!(f, "answer of more than {limit} bytes"),
             Self::Malformed(problem) => write!(f, "unusable answer: {problem}"),
+            Self::OtherChain => f.write_str("not asked, for it serves another chain"),
         }
     }
 }
@@ -92,7 +114,7 @@ pub struct Failure {
     pub endpoint: String,
     /// The HTTP method.
     pub method: &'static str,
-    /// Path and query.
+    /// Path and query, cut where they are long.
     pub path: String,
     /// Why.
     pub reason: Reason,
@@ -113,11 +135,12 @@ impl QueryError {
             Reason::Timeout(_) | Reason::Network(_) => true,
             Reason::Status { status, body } => {
                 *status >= 500
+                    || matches!(status, 408 | 429)
                     || ["future", "current or previous"]
                         .iter()
                         .any(|hint| body.contains(hint))
             }
-            Reason::Oversized { .. } | Reason::Malformed(_) => false,
+            Reason::Oversized { .. } | Reason::Malformed(_) | Reason::OtherChain => false,
         })
     }
 }
@@ -168,6 +191,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_of_whoever_asks_speaks_against_the_endpoint() {
+        let fault = |status| {
+            let body = String::new();
+            Reason::Status { status, body }.is_endpoint_fault()
+        };
+        for status in [401, 403, 429, 500, 503] {
+            assert!(fault(status), "{status}");
+        }
+        for status in [400, 404, 405, 415, 501] {
+            assert!(!fault(status), "{status}");
+        }
+    }
+
+    #[test]
     fn questions_that_come_too_early_may_be_repeated() {
         let error = |reason| {
             let (endpoint, path) = ("http://one".to_owned(), "/eth".to_owned());
@@ -188,6 +225,7 @@ mod tests {
         };
         assert!(status(400, "slot is in the future").is_temporary());
         assert!(status(503, "").is_temporary());
+        assert!(status(429, "").is_temporary());
         assert!(!status(400, "bad").is_temporary());
         assert!(error(Reason::Timeout(Duration::from_secs(2))).is_temporary());
         assert_eq!(

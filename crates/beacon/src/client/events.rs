@@ -12,8 +12,9 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    endpoint::{Endpoint, reason_of},
-    node::Timeouts,
+    config::Timeouts,
+    endpoint::Endpoint,
+    exchange::reason_of,
     sse::{Frame, Parser},
 };
 
@@ -32,6 +33,10 @@ pub enum Topic {
     Head,
     /// A head that is no descendant of the one before.
     ChainReorg,
+    /// A block that was imported.
+    Block,
+    /// A block that came in and is not imported yet.
+    BlockGossip,
 }
 
 impl Topic {
@@ -39,6 +44,8 @@ impl Topic {
         match self {
             Self::Head => "head",
             Self::ChainReorg => "chain_reorg",
+            Self::Block => "block",
+            Self::BlockGossip => "block_gossip",
         }
     }
 }
@@ -70,6 +77,26 @@ pub enum Event {
         /// The epoch of the new head.
         epoch: Epoch,
     },
+    /// A block was imported.
+    Block {
+        /// Its slot.
+        slot: Slot,
+        /// Its root.
+        block: Root,
+    },
+    /// A block came in and is not imported yet.
+    BlockGossip {
+        /// Its slot.
+        slot: Slot,
+        /// Its root.
+        block: Root,
+    },
+}
+
+#[derive(Deserialize)]
+struct BlockLayout {
+    slot: Slot,
+    block: Root,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +149,14 @@ impl Event {
                     new_head_block,
                     epoch,
                 }))
+            }
+            "block" => {
+                let BlockLayout { slot, block } = serde_json::from_str(&frame.data)?;
+                Ok(Some(Self::Block { slot, block }))
+            }
+            "block_gossip" => {
+                let BlockLayout { slot, block } = serde_json::from_str(&frame.data)?;
+                Ok(Some(Self::BlockGossip { slot, block }))
             }
             _ => Ok(None),
         }
@@ -286,7 +321,7 @@ mod tests {
         assert_eq!(head, expected);
         assert_eq!(
             Event::decode(&Frame {
-                event: "block".into(),
+                event: "payload_attributes".into(),
                 data: "{}".into()
             })
             .unwrap(),
@@ -296,7 +331,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn data_of_any_form_is_read_or_refused(event in "(head|chain_reorg|block)", data in ".{0,200}") {
+        fn data_of_any_form_is_read_or_refused(event in "(head|chain_reorg|block|block_gossip|other)", data in ".{0,200}") {
             let _ = Event::decode(&Frame { event, data });
         }
     }

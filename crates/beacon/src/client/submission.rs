@@ -3,87 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
-use flotilla_types::{Attestation, SingleAttestation, ValidatorIndex};
-use reqwest::Client;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use super::{
-    endpoint::{Call, Endpoint, Refusal},
     error::{Failure, Reason, excerpt, write_failures},
-    observer::Observer,
+    exchange::{Call, Refusal},
+    known::{all_known, is_known},
+    node::BeaconNode,
 };
-
-/// What some nodes say instead of accepting an attestation once more. It is in their pool, which is what we want.
-const KNOWN: &str = "PriorAttestationKnown";
-
-/// Attestations of one fork, in the shape the fork's submissions have.
-#[derive(Clone, Copy, Debug)]
-pub enum AttestationBatch<'a> {
-    /// From Electra on.
-    Single(&'a [SingleAttestation]),
-    /// Before Electra.
-    Whole(&'a [Attestation]),
-}
-
-impl AttestationBatch<'_> {
-    /// How many there are.
-    pub const fn len(&self) -> usize {
-        match self {
-            Self::Single(list) => list.len(),
-            Self::Whole(list) => list.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(super) fn to_json(self) -> String {
-        let json = match self {
-            Self::Single(list) => serde_json::to_string(list),
-            Self::Whole(list) => serde_json::to_string(list),
-        };
-        json.expect("attestations have text keys and plain values")
-    }
-}
-
-impl<'a> From<&'a [SingleAttestation]> for AttestationBatch<'a> {
-    fn from(list: &'a [SingleAttestation]) -> Self {
-        Self::Single(list)
-    }
-}
-
-impl<'a> From<&'a Vec<SingleAttestation>> for AttestationBatch<'a> {
-    fn from(list: &'a Vec<SingleAttestation>) -> Self {
-        Self::Single(list)
-    }
-}
-
-impl<'a> From<&'a [Attestation]> for AttestationBatch<'a> {
-    fn from(list: &'a [Attestation]) -> Self {
-        Self::Whole(list)
-    }
-}
-
-impl<'a> From<&'a Vec<Attestation>> for AttestationBatch<'a> {
-    fn from(list: &'a Vec<Attestation>) -> Self {
-        Self::Whole(list)
-    }
-}
-
-/// Who receives the fees of a validator's blocks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProposerPreparation {
-    /// The validator.
-    pub validator_index: ValidatorIndex,
-    /// The address, `0x` and 40 hex digits.
-    pub fee_recipient: String,
-}
 
 /// One endpoint's refusal of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +125,8 @@ impl Tally {
             Ok(error) if rejected && !error.failures.is_empty() => {
                 self.add_indexed(&failure.endpoint, &error.failures)
             }
-            _ if rejected && self.total == 1 && contains(&body, KNOWN) => self.open.clear(),
+            // Of several items a node that says so only once would not say which.
+            _ if (self.total == 1 && is_known(&body)) || all_known(&body) => self.open.clear(),
             _ => self.failures.push(failure),
         }
     }
@@ -203,7 +135,7 @@ impl Tally {
         let mut refused = BTreeSet::new();
         for failure in failures
             .iter()
-            .filter(|failure| !failure.message.contains(KNOWN))
+            .filter(|failure| !is_known(failure.message.as_bytes()))
         {
             // A position past the end tells nothing about our items.
             let Some(position) = usize::try_from(failure.index)
@@ -245,45 +177,80 @@ impl Tally {
     }
 }
 
-fn contains(body: &[u8], text: &str) -> bool {
-    body.windows(text.len())
-        .any(|window| window == text.as_bytes())
+/// The same submission in another encoding, made when the first endpoint asks for it.
+pub(super) type OtherEncoding = LazyLock<Call, Box<dyn FnOnce() -> Call + Send>>;
+
+/// What goes to all endpoints.
+pub(super) struct Submission {
+    call: Arc<Call>,
+    /// For endpoints that do not read the encoding of `call`.
+    other: Option<Arc<OtherEncoding>>,
+    /// How many items it has.
+    total: usize,
 }
 
-/// Sends to all endpoints; returns as soon as every item is accepted by one.
-pub(super) async fn submit(
-    endpoints: &[Arc<Endpoint>],
-    client: &Client,
-    observer: Option<&Arc<dyn Observer>>,
-    call: Arc<Call>,
-    total: usize,
-) -> Result<(), SubmitError> {
-    let mut tasks = JoinSet::new();
-    for endpoint in endpoints {
-        let (endpoint, client, observer, call) = (
-            endpoint.clone(),
-            client.clone(),
-            observer.cloned(),
-            call.clone(),
-        );
-        tasks.spawn(async move {
-            endpoint
-                .ask(&client, observer.as_deref(), &call, |_| Ok(()))
-                .await
-        });
-    }
-    let mut tally = Tally::new(total);
-    while let Some(joined) = tasks.join_next().await {
-        // A task can only fail to join by a panic, which the runtime has reported; it accepted nothing.
-        if let Ok(result) = joined {
-            tally.add(result);
-        }
-        if tally.open.is_empty() {
-            tasks.detach_all();
-            return Ok(());
+impl Submission {
+    /// A list that is accepted or refused item by item.
+    pub(super) fn of_items(call: Call, total: usize) -> Self {
+        Self {
+            call: Arc::new(call),
+            other: None,
+            total,
         }
     }
-    tally.into_result()
+
+    /// One thing.
+    pub(super) fn of_one(call: Call) -> Self {
+        Self::of_items(call, 1)
+    }
+
+    /// Adds what is sent to endpoints that answer 415 to the first encoding.
+    pub(super) fn or_else(self, other: impl FnOnce() -> Call + Send + 'static) -> Self {
+        let other: Box<dyn FnOnce() -> Call + Send> = Box::new(other);
+        Self {
+            other: Some(Arc::new(LazyLock::new(other))),
+            ..self
+        }
+    }
+}
+
+impl BeaconNode {
+    /// Sends to all endpoints; returns as soon as every item is accepted by one. The rest goes on in the background.
+    pub(super) async fn submit(&self, submission: Submission) -> Result<(), SubmitError> {
+        let Submission { call, other, total } = submission;
+        let mut tasks = JoinSet::new();
+        for endpoint in &*self.endpoints {
+            let (endpoint, client) = (endpoint.clone(), self.client.clone());
+            let (call, other, observer) = (call.clone(), other.clone(), self.observer.clone());
+            tasks.spawn(async move {
+                let observer = observer.as_deref();
+                let result = endpoint.ask(&client, observer, &call, |_| Ok(())).await;
+                match (result, other) {
+                    (Err(refusal), Some(other)) if is_unread(&refusal) => {
+                        endpoint.ask(&client, observer, &other, |_| Ok(())).await
+                    }
+                    (result, _) => result,
+                }
+            });
+        }
+        let mut tally = Tally::new(total);
+        while let Some(joined) = tasks.join_next().await {
+            // A task can only fail to join by a panic, which the runtime has reported; it accepted nothing.
+            if let Ok(result) = joined {
+                tally.add(result);
+            }
+            if tally.open.is_empty() {
+                tasks.detach_all();
+                return Ok(());
+            }
+        }
+        tally.into_result()
+    }
+}
+
+/// Whether an endpoint does not read this encoding.
+const fn is_unread(refusal: &Refusal) -> bool {
+    matches!(refusal.failure.reason, Reason::Status { status: 415, .. })
 }
 
 #[cfg(test)]

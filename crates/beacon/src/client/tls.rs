@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{Client, ClientBuilder, header::HeaderMap, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider};
 
 use super::{endpoint::Endpoint, error::ConfigError};
@@ -11,11 +11,9 @@ use super::{endpoint::Endpoint, error::ConfigError};
 pub(super) fn client(
     endpoints: &[Arc<Endpoint>],
     connect: Duration,
-    headers: HeaderMap,
 ) -> Result<Client, ConfigError> {
     let builder = Client::builder()
         .connect_timeout(connect)
-        .default_headers(headers)
         .user_agent(concat!("flotilla/", env!("CARGO_PKG_VERSION")))
         // A redirect would turn a submission into a question; whoever moved should be configured.
         .redirect(redirect::Policy::none());

@@ -24,7 +24,10 @@ fn head(slot: u64) -> String {
 
 fn slot_of(told: Told) -> u64 {
     match told.event {
-        Event::Head { slot, .. } | Event::ChainReorg { slot, .. } => slot.0,
+        Event::Head { slot, .. }
+        | Event::ChainReorg { slot, .. }
+        | Event::Block { slot, .. }
+        | Event::BlockGossip { slot, .. } => slot.0,
     }
 }
 
@@ -82,4 +85,20 @@ async fn endpoints_do_not_hide_each_other() {
     );
     let mut events = node(&[&silent, &speaking]).events(&[Topic::Head]);
     assert_eq!(slot_of(events.next().await.unwrap()), 5);
+}
+
+#[tokio::test]
+async fn blocks_are_told_when_they_come_and_when_they_are_imported() {
+    let root = Root([4; 32]);
+    let data = format!("data: {{\"slot\":\"9\",\"block\":\"{root}\"}}\n\n");
+    let body = format!("event: block_gossip\n{data}event: block\n{data}");
+    let server = Server::always(Reply::events(&body)).await;
+    let mut events = node(&[&server]).events(&[Topic::Block, Topic::BlockGossip]);
+    let (slot, block) = (Slot(9), root);
+    let gossip = events.next().await.unwrap().event;
+    assert_eq!(gossip, Event::BlockGossip { slot, block });
+    let imported = events.next().await.unwrap().event;
+    assert_eq!(imported, Event::Block { slot, block });
+    let path = "/base/eth/v1/events?topics=block&topics=block_gossip";
+    assert_eq!(server.asked()[0].path, path);
 }

@@ -2,10 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attesting;
+mod bad_input;
+mod blocks;
+mod chain;
+mod duties;
 mod events;
 mod failover;
+mod production;
+mod publication;
 mod queries;
 mod server;
+mod standing;
 mod submissions;
 
 use std::time::Duration;
@@ -17,7 +25,9 @@ fn timeouts() -> Timeouts {
     Timeouts {
         connect: Duration::from_secs(20),
         query: Duration::from_secs(20),
+        epoch_query: Duration::from_secs(20),
         submit: Duration::from_secs(20),
+        publish: Duration::from_secs(20),
         events_idle: Duration::from_secs(20),
         events_reconnect: Duration::from_millis(1),
     }

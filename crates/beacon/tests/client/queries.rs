@@ -99,7 +99,7 @@ async fn attestation_data_of_another_slot_is_no_answer() {
         .await
         .unwrap_err();
     let text = format!(
-        "GET {}/eth/v1/validator/attestation_data?slot=8&committee_index=0: unusable answer: attestation data of slot 7, asked for slot 8",
+        "GET {}/eth/v1/validator/attestation_data?slot=8&committee_index=0: unusable answer: slot 7, asked for slot 8",
         server.label()
     );
     assert_eq!(error.to_string(), text);

@@ -39,12 +39,15 @@ pub(crate) enum Reply {
     Answer {
         status: u16,
         content_type: &'static str,
+        headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
     },
     /// Exactly these bytes; then the connection is closed.
     Raw(Vec<u8>),
     /// Exactly these bytes; then nothing more, with the connection open.
     Hang(Vec<u8>),
+    /// These bytes again and again, as fast as they are taken, after a head without length.
+    Endless(&'static [u8]),
 }
 
 impl Reply {
@@ -52,6 +55,7 @@ impl Reply {
         Self::Answer {
             status,
             content_type: "application/json",
+            headers: Vec::new(),
             body: body.to_string().into_bytes(),
         }
     }
@@ -64,8 +68,27 @@ impl Reply {
         Self::Answer {
             status: 200,
             content_type: "application/octet-stream",
+            headers: Vec::new(),
             body,
         }
+    }
+
+    /// What a proxy sends in place of an answer.
+    pub(crate) fn html(status: u16) -> Self {
+        Self::Answer {
+            status,
+            content_type: "text/html",
+            headers: Vec::new(),
+            body: b"<html><body>gateway</body></html>".to_vec(),
+        }
+    }
+
+    /// A complete answer with one more header.
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        if let Self::Answer { headers, .. } = &mut self {
+            headers.push((name, value.to_string()));
+        }
+        self
     }
 
     pub(crate) fn events(body: &str) -> Self {
@@ -149,16 +172,22 @@ async fn serve(
             Reply::Answer {
                 status,
                 content_type,
+                headers,
                 body,
             } => {
                 let length = body.len();
+                let headers: String = headers
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {value}\r\n"))
+                    .collect();
                 let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+                    "HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n{headers}\r\n"
                 );
                 ([head.into_bytes(), body].concat(), Then::NextRequest)
             }
             Reply::Raw(bytes) => (bytes, Then::Close),
             Reply::Hang(bytes) => (bytes, Then::Wait),
+            Reply::Endless(bytes) => (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), Then::Repeat(bytes)),
         };
         if stream.write_all(&bytes).await.is_err() {
             return;
@@ -167,6 +196,7 @@ async fn serve(
             Then::NextRequest => {}
             Then::Close => return,
             Then::Wait => std::future::pending().await,
+            Then::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
         }
     }
 }
@@ -175,6 +205,7 @@ enum Then {
     NextRequest,
     Close,
     Wait,
+    Repeat(&'static [u8]),
 }
 
 async fn read(stream: &mut BufReader<TcpStream>) -> Option<Asked> {

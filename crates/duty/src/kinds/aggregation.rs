@@ -1,8 +1,8 @@
 //! What is particular to aggregations: who is selected, what to ask the beacon node for, the signed object.
 
 use flotilla_types::{
-    AggregateAndProof, AggregateValue, Chain, PublicKeyBytes, SignedAggregateAndProof, SignedData,
-    is_attestation_aggregator,
+    AggregateAndProof, AggregateValue, AttesterDuty, Chain, PublicKeyBytes, SignatureBytes,
+    SignedAggregateAndProof, SignedData, is_attestation_aggregator,
 };
 
 use super::UNSIGNED;
@@ -38,12 +38,13 @@ pub(crate) fn selected(
 ) -> Option<bool> {
     let duty = knowledge.definitions.get(validator)?.attester()?;
     let proof = knowledge.lessons.selections.get(&Item::whole(*validator))?;
+    Some(is_selected(duty, proof, chain))
+}
+
+/// Whether the holder of this selection proof aggregates for its committee.
+pub(crate) fn is_selected(duty: &AttesterDuty, proof: &SignatureBytes, chain: &Chain) -> bool {
     let target = chain.spec.sizes.target_aggregators_per_committee;
-    Some(is_attestation_aggregator(
-        proof,
-        duty.committee_length,
-        target,
-    ))
+    is_attestation_aggregator(proof, duty.committee_length, target)
 }
 
 /// What to ask the beacon node for: everything that is known to be wanted.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use flotilla_types::{DutyKind, PeerIndex, Root, Timestamp};
+use flotilla_types::{DutyKind, PeerIndex, Root, SignedData, Timestamp};
 
 use super::{Group, Life};
 use crate::engine::Facts;
 use crate::io::{Claim, Combination, Combined, FetchError, Item, Output, PartialSet, Rejected};
-use crate::kinds::{self, Object, alone};
+use crate::kinds::{self, Object, aggregation, alone};
 use crate::knowledge::Weighed;
 use crate::schedule::retry_delay;
 use crate::signatures::Standing;
@@ -150,11 +150,11 @@ impl Life {
         }));
     }
 
-    /// Signed by a threshold of shares: to the workers, all items of one root in one request.
+    /// Signed by a threshold of shares: to the workers, all items in one request.
     pub(super) fn combine(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
         let threshold = facts.cluster.threshold;
         let alone = self.agreement.is_none();
-        let mut batches: BTreeMap<Root, Vec<Combination>> = BTreeMap::new();
+        let mut items = Vec::new();
         for (item, state) in &mut self.items {
             if state.group != Group::Collecting {
                 continue;
@@ -180,21 +180,19 @@ impl Life {
             if state.permitted(target) {
                 state.group = Group::Combining;
                 let partials = state.book.usable(target.root);
-                batches.entry(target.root).or_default().push(Combination {
+                items.push(Combination {
                     item: *item,
+                    signing_root: target.root,
                     partials,
                 });
             }
         }
-        out.extend(
-            batches
-                .into_iter()
-                .map(|(signing_root, items)| Output::Combine {
-                    duty: self.duty,
-                    signing_root,
-                    items,
-                }),
-        );
+        if !items.is_empty() {
+            out.push(Output::Combine {
+                duty: self.duty,
+                items,
+            });
+        }
     }
 
     /// What the workers made of claimed partial signatures.
@@ -239,6 +237,7 @@ impl Life {
             }
         }
         self.report_bad(culprits, out);
+        self.announce_selected(&items, facts, out);
         if submitted && !items.is_empty() {
             out.push(Output::Submit {
                 duty: self.duty,
@@ -246,6 +245,31 @@ impl Life {
             });
         }
         self.advance(now, facts, out);
+    }
+
+    /// The beacon node gathers what it is told will be aggregated.
+    fn announce_selected(
+        &self,
+        signed: &[(Item, SignedData)],
+        facts: &Facts<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let selected = |(item, data): &(Item, SignedData)| {
+            let SignedData::PrepareAggregator(selection) = data else {
+                return None;
+            };
+            let duty = self
+                .knowledge
+                .definitions
+                .get(&item.validator)?
+                .attester()?;
+            let chosen = aggregation::is_selected(duty, &selection.selection_proof, facts.chain);
+            (chosen && facts.builtin.contains(&item.validator)).then_some(*duty)
+        };
+        let selected: Vec<_> = signed.iter().filter_map(selected).collect();
+        if !selected.is_empty() {
+            out.push(Output::Selected(selected));
+        }
     }
 
     /// The beacon nodes' answer.

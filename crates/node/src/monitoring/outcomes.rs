@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use flotilla_duty::Outcome;
-use flotilla_duty::outcome::{Fate, ValidatorOutcome};
-use flotilla_types::{PeerIndex, PublicKeyBytes, Timestamp};
+use flotilla_duty::io::Item;
+use flotilla_duty::outcome::{Fate, ItemOutcome};
+use flotilla_types::{PeerIndex, Timestamp};
 use futures::stream;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
-use crate::telemetry::stages;
+use crate::telemetry::{slow, stages};
 
 /// Lines kept for slow readers.
 const BACKLOG: usize = 1024;
@@ -90,7 +91,7 @@ fn line(value: &Value) -> Bytes {
 
 fn to_json(cluster: &str, kind: Kind, outcome: &Outcome) -> Value {
     let validators: Vec<Value> = outcome
-        .validators
+        .items
         .iter()
         .map(|entry| validator(outcome.due, entry))
         .collect();
@@ -103,13 +104,20 @@ fn to_json(cluster: &str, kind: Kind, outcome: &Outcome) -> Value {
         "round": outcome.round,
         "leader": outcome.leader.map(PeerIndex::get),
         "stages_ms": reached(outcome.due, stages::shared(outcome)),
+        "slowest": slow::slowest(outcome).map(|slow| json!({
+            "step": slow.step.name(),
+            "ms": slow.took.as_secs_f64() * 1000.0,
+        })),
         "validators": validators,
     })
 }
 
-fn validator(due: Timestamp, (key, outcome): (&PublicKeyBytes, &ValidatorOutcome)) -> Value {
+fn validator(due: Timestamp, (item, outcome): (&Item, &ItemOutcome)) -> Value {
     let mut fields = reached(due, stages::own(outcome));
-    fields.insert("pubkey".to_owned(), json!(key));
+    fields.insert("pubkey".to_owned(), json!(item.validator));
+    if item.part != 0 {
+        fields.insert("subcommittee".to_owned(), json!(item.part));
+    }
     match &outcome.fate {
         Fate::Submitted => {
             fields.insert("fate".to_owned(), json!("submitted"));

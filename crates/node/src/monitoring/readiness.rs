@@ -47,6 +47,33 @@ impl Readiness {
             Readiness::DatabaseFailing => 100,
         }
     }
+
+    /// What to do about it; empty when all is well.
+    pub fn next_step(self) -> &'static str {
+        match self {
+            Readiness::Ready => "",
+            Readiness::Uninitialised => {
+                "wait; most often no beacon node has answered yet, which the log tells"
+            }
+            Readiness::BeaconDown => "start the beacon node, or correct --beacon-node-endpoints",
+            Readiness::BeaconSyncing => {
+                "wait until the beacon node has synced, or name another one with --beacon-node-endpoints"
+            }
+            Readiness::PeersMissing => {
+                "see peers in /flotilla/status for who is missing, and check --p2p-tcp-address, --p2p-peer and firewalls"
+            }
+            Readiness::ValidatorClientSilent => {
+                "start the validator client, and let its beacon node URL be this node's validator API"
+            }
+            Readiness::BeaconAlone => "check the beacon node's own network and firewall",
+            Readiness::BeaconFarBehind => {
+                "let the beacon node catch up, or name another one with --beacon-node-endpoints"
+            }
+            Readiness::DatabaseFailing => {
+                "check the disk and the permissions of slashing.sqlite; nothing is signed until it can be written"
+            }
+        }
+    }
 }
 
 impl fmt::Display for Readiness {

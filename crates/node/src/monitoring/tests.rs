@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use flotilla_duty::Outcome;
-use flotilla_duty::io::Stages;
-use flotilla_duty::outcome::{Fate, Reason, Step, ValidatorOutcome};
+use flotilla_duty::io::{Item, Stages};
+use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
 use flotilla_types::{Duty, PeerIndex, PublicKeyBytes, Slot, Timestamp};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -20,13 +20,13 @@ fn outcome() -> Outcome {
         reason: Reason::TooFewPartials { have: 2, needed: 3 },
         peers: vec![PeerIndex::new(2), PeerIndex::new(3)],
     };
-    let missed = ValidatorOutcome {
+    let missed = ItemOutcome {
         quorum: None,
         aggregated: None,
         submitted: None,
         fate,
     };
-    let submitted = ValidatorOutcome {
+    let submitted = ItemOutcome {
         quorum: at(1_004_100),
         aggregated: at(1_004_110),
         submitted: at(1_004_120),
@@ -43,9 +43,9 @@ fn outcome() -> Outcome {
             recorded: at(1_004_055),
             signed: None,
         },
-        validators: BTreeMap::from([
-            (PublicKeyBytes([1; 48]), submitted),
-            (PublicKeyBytes([2; 48]), missed),
+        items: BTreeMap::from([
+            (Item::whole(PublicKeyBytes([1; 48])), submitted),
+            (Item::whole(PublicKeyBytes([2; 48])), missed),
         ]),
     }
 }
@@ -133,7 +133,8 @@ async fn health_and_metrics_are_served() {
         assert!(fetch(world.address, "/livez").await.ends_with("ok"));
         let unready = fetch(world.address, "/readyz").await;
         assert!(
-            unready.starts_with("HTTP/1.1 500") && unready.ends_with("ready check uninitialised"),
+            unready.starts_with("HTTP/1.1 500")
+                && unready.contains("ready check uninitialised: wait"),
             "{unready}"
         );
         world.readiness.send_replace(Readiness::Ready);
@@ -167,7 +168,7 @@ async fn outcomes_are_streamed_as_agreed() {
         let line = json_line(&mut reader).await;
         let expected = serde_json::json!({
             "kind": "late", "cluster": "abcdef0", "slot": 7, "duty": "attester", "due_ms": 1_004_000, "round": 1, "leader": 0,
-            "stages_ms": {"fetched": 10.0, "agreed": 50.0, "record": 55.0},
+            "stages_ms": {"fetched": 10.0, "agreed": 50.0, "record": 55.0}, "slowest": {"step": "exchange", "ms": 45.0},
             "validators": [
                 {"pubkey": PublicKeyBytes([1; 48]), "fate": "submitted", "quorum": 100.0, "aggregated": 110.0, "submitted": 120.0},
                 {"pubkey": PublicKeyBytes([2; 48]), "fate": "missed", "step": "exchange",

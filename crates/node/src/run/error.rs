@@ -4,11 +4,14 @@ use std::io;
 use std::path::PathBuf;
 
 use flotilla_beacon::client::ConfigError;
+use flotilla_beacon::server::ServeError;
 use flotilla_p2p as p2p;
 use flotilla_types::{ForkVersion, PublicKeyBytes, Root};
 use flotilla_wire::votes;
 
+use crate::exits::ExitsError;
 use crate::folder::{FolderError, KeyFileLockError};
+use crate::graffiti::GraffitiError;
 use crate::lock::LockError;
 use crate::monitoring::MonitoringError;
 use crate::preparations::OverridesFileError;
@@ -21,6 +24,15 @@ use crate::workers::jobs::KeyTableError;
 /// Why a node did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The validator API.
+    #[error("the validator API cannot be served: {0}")]
+    ValidatorApi(#[from] ServeError),
+    /// The operator's graffiti.
+    #[error(transparent)]
+    Graffiti(#[from] GraffitiError),
+    /// The exits that are being collected.
+    #[error(transparent)]
+    Exits(#[from] ExitsError),
     /// No cluster was named.
     #[error("no cluster was named; give a --data-dir")]
     NoCluster,

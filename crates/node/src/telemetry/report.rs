@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use flotilla_duty::Outcome;
-use flotilla_duty::outcome::{Fate, Reason, Step};
-use flotilla_types::{PeerIndex, Timestamp};
+use flotilla_duty::outcome::{Fate, ItemOutcome, Reason, Step};
+use flotilla_types::{DutyKind, PeerIndex, Timestamp};
 
 use super::labels::{Labels, Shared};
 use super::metrics::Metrics;
+use super::slow::{self, Slow};
 use super::{ClusterNames, PROTOCOL, reasons, stages};
 
 /// Counts a duty that has ended.
@@ -15,11 +16,7 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
     let duty = outcome.duty.kind.name();
     let labels = Labels::new(shared, [("duty", duty)]);
     metrics.expected.get_or_create(&labels).inc();
-    let submitted = outcome
-        .validators
-        .values()
-        .filter_map(|validator| validator.submitted)
-        .max();
+    let submitted = outcome.items.values().filter_map(ItemOutcome::done).max();
     // As in the field, a duty counts as done when its last step was reached for some validator; `flotilla_*` counts each.
     match submitted {
         Some(submitted) => {
@@ -33,8 +30,13 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
         None => {
             metrics.failed.get_or_create(&labels).inc();
             if let Some(Miss { reason, .. }) = misses(outcome).next() {
-                let labels =
-                    Labels::new(shared, [("duty", duty), ("reason", reasons::code(reason))]);
+                let labels = Labels::new(
+                    shared,
+                    [
+                        ("duty", duty),
+                        ("reason", reasons::code(outcome.duty.kind, reason)),
+                    ],
+                );
                 metrics.failed_reasons.get_or_create(&labels).inc();
             }
         }
@@ -54,7 +56,7 @@ pub fn count(metrics: &Metrics, shared: &Shared, names: &ClusterNames, outcome: 
     }
     let missed = misses(outcome).count();
     for (fate, count) in [
-        ("submitted", outcome.validators.len() - missed),
+        ("submitted", outcome.items.len() - missed),
         ("missed", missed),
     ] {
         let labels = Labels::new(shared, [("duty", duty), ("fate", fate)]);
@@ -117,10 +119,10 @@ fn count_stages(metrics: &Metrics, shared: &Shared, outcome: &Outcome) {
         }
     };
     stages::shared(outcome).into_iter().for_each(observe);
-    for validator in outcome.validators.values() {
+    for validator in outcome.items.values() {
         stages::own(validator).into_iter().for_each(observe);
     }
-    let validators = || outcome.validators.values();
+    let validators = || outcome.items.values();
     let quorum = validators().filter_map(|validator| validator.quorum).max();
     let aggregated = validators()
         .filter_map(|validator| validator.aggregated)
@@ -147,7 +149,7 @@ struct Miss<'a> {
 
 fn misses(outcome: &Outcome) -> impl Iterator<Item = Miss<'_>> {
     outcome
-        .validators
+        .items
         .values()
         .filter_map(|validator| match &validator.fate {
             Fate::Submitted => None,
@@ -164,7 +166,32 @@ fn misses(outcome: &Outcome) -> impl Iterator<Item = Miss<'_>> {
 }
 
 /// Validators that missed for the same reason, told in one line.
-fn grouped(names: &ClusterNames, outcome: &Outcome) -> BTreeMap<(Step, String, String), usize> {
+struct Group {
+    step: Step,
+    reason: String,
+    peers: String,
+    validators: usize,
+}
+
+impl Group {
+    fn warn(&self, names: &ClusterNames, outcome: &Outcome, word: &str) {
+        let slowest = slow::slowest(outcome);
+        tracing::warn!(
+            cluster = names.hash.as_str(),
+            slot = outcome.duty.slot.0,
+            duty = outcome.duty.kind.name(),
+            validators = self.validators,
+            step = self.step.name(),
+            reason = self.reason,
+            peers = self.peers,
+            slowest = slowest.map(|slow| slow.step.name()),
+            slowest_ms = slowest.map(|slow| slow.took.as_millis() as u64),
+            "{word}"
+        );
+    }
+}
+
+fn grouped(names: &ClusterNames, outcome: &Outcome) -> Vec<Group> {
     let mut groups = BTreeMap::new();
     for miss in misses(outcome) {
         let name = |peer: &PeerIndex| {
@@ -179,58 +206,62 @@ fn grouped(names: &ClusterNames, outcome: &Outcome) -> BTreeMap<(Step, String, S
             .entry((miss.step, miss.reason.to_string(), peers))
             .or_insert(0) += 1;
     }
-    groups
+    let group = |((step, reason, peers), validators)| Group {
+        step,
+        reason,
+        peers,
+        validators,
+    };
+    groups.into_iter().map(group).collect()
 }
 
-/// One line for what was submitted, one per reason for what was missed.
-pub fn log_ended(names: &ClusterNames, outcome: &Outcome) {
+/// Whether only the cluster needs what a duty of this kind makes.
+fn is_internal(kind: DutyKind) -> bool {
+    matches!(
+        kind,
+        DutyKind::Randao | DutyKind::PrepareAggregator | DutyKind::PrepareSyncContribution
+    )
+}
+
+/// Whether too few peers took part in the duty's agreement.
+pub fn is_without_quorum(outcome: &Outcome) -> bool {
+    misses(outcome).any(|miss| matches!(miss.reason, Reason::NoQuorum { .. }))
+}
+
+/// One line for what was submitted, one per reason for what was missed. What only the cluster needs is told at debug level.
+pub fn log_ended(names: &ClusterNames, outcome: &Outcome, slow: Option<Slow>) {
     let (cluster, duty) = (names.hash.as_str(), outcome.duty.kind.name());
-    let slot = outcome.duty.slot.0;
-    let submitted = outcome
-        .validators
-        .values()
-        .filter_map(|validator| validator.submitted);
-    if let Some(last) = submitted.clone().max() {
+    let (slot, round) = (outcome.duty.slot.0, outcome.round);
+    let done = outcome.items.values().filter_map(ItemOutcome::done);
+    if let Some(last) = done.clone().max() {
         let after_due_ms = last.saturating_since(outcome.due).as_millis() as u64;
-        let validators = submitted.count();
-        tracing::info!(
-            cluster,
-            slot,
-            duty,
-            validators,
-            round = outcome.round,
-            after_due_ms,
-            "submitted"
-        );
+        let validators = done.count();
+        let slowest = slow.map(|slow| slow.step.name());
+        let slowest_ms = slow.map(|slow| slow.took.as_millis() as u64);
+        if is_internal(outcome.duty.kind) {
+            tracing::debug!(cluster, slot, duty, validators, after_due_ms, "combined");
+        } else {
+            tracing::info!(
+                cluster,
+                slot,
+                duty,
+                validators,
+                round,
+                after_due_ms,
+                slowest,
+                slowest_ms,
+                "submitted"
+            );
+        }
     }
-    for ((step, reason, peers), validators) in grouped(names, outcome) {
-        tracing::warn!(
-            cluster,
-            slot,
-            duty,
-            validators,
-            step = step.name(),
-            reason,
-            peers,
-            "missed"
-        );
+    for group in grouped(names, outcome) {
+        group.warn(names, outcome, "missed");
     }
 }
 
 /// Where a duty stands that is late.
 pub fn log_late(names: &ClusterNames, outcome: &Outcome) {
-    let (cluster, duty) = (names.hash.as_str(), outcome.duty.kind.name());
-    let slot = outcome.duty.slot.0;
-    for ((step, reason, peers), validators) in grouped(names, outcome) {
-        tracing::warn!(
-            cluster,
-            slot,
-            duty,
-            validators,
-            step = step.name(),
-            reason,
-            peers,
-            "late"
-        );
+    for group in grouped(names, outcome) {
+        group.warn(names, outcome, "late");
     }
 }

@@ -1,7 +1,7 @@
 //! The names of a duty's stages, the same in metrics, in the outcome stream and in the latency reports.
 
 use flotilla_duty::Outcome;
-use flotilla_duty::outcome::ValidatorOutcome;
+use flotilla_duty::outcome::ItemOutcome;
 use flotilla_types::Timestamp;
 
 /// Stages that all validators of a duty share.
@@ -16,7 +16,7 @@ pub fn shared(outcome: &Outcome) -> [(&'static str, Option<Timestamp>); 4] {
 }
 
 /// Stages of each validator.
-pub fn own(validator: &ValidatorOutcome) -> [(&'static str, Option<Timestamp>); 3] {
+pub fn own(validator: &ItemOutcome) -> [(&'static str, Option<Timestamp>); 3] {
     [
         ("quorum", validator.quorum),
         ("aggregated", validator.aggregated),

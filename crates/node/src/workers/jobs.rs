@@ -2,13 +2,13 @@
 //!
 //! An engine never verifies a signature itself; it asks, and takes the answer as [`Verified`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use flotilla_crypto::combine::{self, Request, combine_all, verify_partials};
 use flotilla_crypto::{KeyError, PublicKey, Verified};
-use flotilla_duty::io::{Claim, Combination, Combined};
+use flotilla_duty::io::{Claim, Combination, Combined, Item};
 use flotilla_types::{PublicKeyBytes, Root, SignatureBytes};
 
 use super::{WorkError, Workers};
@@ -80,9 +80,22 @@ impl KeyTable {
         })
     }
 
+    /// The place, from 0, of the share of this validator that made a signature, if one did.
+    pub fn signer_of(
+        &self,
+        validator: &PublicKeyBytes,
+        root: &Root,
+        signature: &SignatureBytes,
+    ) -> Option<usize> {
+        let keys = self.validators.get(validator)?;
+        let items: Vec<_> = keys.shares.iter().map(|key| (key, signature.0)).collect();
+        let holds = verify_partials(&root.0, &items);
+        holds.iter().position(|holds| *holds)
+    }
+
     fn share_key(&self, claim: &Claim) -> Option<&PublicKey> {
         self.validators
-            .get(&claim.validator)?
+            .get(&claim.item.validator)?
             .shares
             .get(claim.share.peer())
     }
@@ -131,19 +144,98 @@ fn check_here(keys: &KeyTable, signing_root: Root, claims: Vec<Claim>) -> Checke
     Checked { good, bad }
 }
 
-/// Combines partial signatures over one root on the pool; one result per validator asked for.
+/// A signature, under the key of a validator's group or of one of its shares.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    validator: PublicKeyBytes,
+    /// The share's place from 0; `None` for the group.
+    share: Option<usize>,
+    root: Root,
+    signature: SignatureBytes,
+}
+
+impl Signed {
+    /// By the share at this place, from 0.
+    pub fn by_share(
+        validator: PublicKeyBytes,
+        share: usize,
+        root: Root,
+        signature: SignatureBytes,
+    ) -> Self {
+        Self {
+            validator,
+            share: Some(share),
+            root,
+            signature,
+        }
+    }
+
+    /// By the group.
+    pub fn by_group(validator: PublicKeyBytes, root: Root, signature: SignatureBytes) -> Self {
+        Self {
+            validator,
+            share: None,
+            root,
+            signature,
+        }
+    }
+}
+
+/// Verifies signatures on the pool, those over one root together; which of the things they belong to have one that does not
+/// hold.
+pub async fn verify(
+    workers: &Workers,
+    keys: Arc<KeyTable>,
+    signed: Vec<(usize, Signed)>,
+) -> Result<BTreeSet<usize>, WorkError> {
+    workers.run(move || verify_here(&keys, signed)).await
+}
+
+fn verify_here(keys: &KeyTable, signed: Vec<(usize, Signed)>) -> BTreeSet<usize> {
+    let mut bad = BTreeSet::new();
+    let mut by_root: BTreeMap<Root, Vec<(usize, &PublicKey, [u8; 96])>> = BTreeMap::new();
+    for (owner, signed) in &signed {
+        let validator = keys.validators.get(&signed.validator);
+        let key = validator.and_then(|keys| match signed.share {
+            Some(share) => keys.shares.get(share),
+            None => Some(&keys.group),
+        });
+        match key {
+            Some(key) => {
+                let same = by_root.entry(signed.root).or_default();
+                same.push((*owner, key, signed.signature.0));
+            }
+            None => _ = bad.insert(*owner),
+        }
+    }
+    for (root, same) in by_root {
+        let items: Vec<_> = same.iter().map(|(_, key, bytes)| (*key, *bytes)).collect();
+        let holds = verify_partials(&root.0, &items);
+        let wrong = same.iter().zip(holds).filter(|(_, holds)| !holds);
+        bad.extend(wrong.map(|((owner, ..), _)| *owner));
+    }
+    bad
+}
+
+/// Combines partial signatures on the pool, those over one root together; one result per item asked for.
 pub async fn combine(
     workers: &Workers,
     keys: Arc<KeyTable>,
     threshold: usize,
-    signing_root: Root,
     items: Vec<Combination>,
-) -> Result<Vec<(PublicKeyBytes, Combined)>, WorkError> {
+) -> Result<Vec<(Item, Combined)>, WorkError> {
     // One batch shares its pairings, so splitting pays less than for signing; but half the batch on each of two threads still
     // ends sooner.
     workers
         .run_split(items, move |part| {
-            combine_here(&keys, threshold, signing_root, part)
+            let mut by_root: BTreeMap<Root, Vec<Combination>> = BTreeMap::new();
+            for item in part {
+                by_root.entry(item.signing_root).or_default().push(item);
+            }
+            by_root
+                .into_iter()
+                .flat_map(|(root, items)| combine_here(&keys, threshold, root, items))
+                .collect()
         })
         .await
 }
@@ -153,11 +245,11 @@ fn combine_here(
     threshold: usize,
     signing_root: Root,
     items: Vec<Combination>,
-) -> Vec<(PublicKeyBytes, Combined)> {
+) -> Vec<(Item, Combined)> {
     let requests: Vec<Option<Request<'_>>> = items
         .iter()
         .map(|item| {
-            let validator = keys.validators.get(&item.validator)?;
+            let validator = keys.validators.get(&item.item.validator)?;
             let partials = item
                 .partials
                 .iter()
@@ -179,7 +271,7 @@ fn combine_here(
             .as_ref()
             .and_then(|_| combined.next())
             .map_or_else(|| strangers(item), translate);
-        results.push((item.validator, result));
+        results.push((item.item, result));
     }
     results
 }
@@ -235,7 +327,7 @@ mod tests {
 
         fn claims(&self) -> Vec<Claim> {
             let claim = |(share, secret): &(ShareIndex, SecretKey)| Claim {
-                validator: self.key,
+                item: Item::whole(self.key),
                 share: *share,
                 signature: SignatureBytes(secret.sign(&ROOT.0).to_bytes()),
             };
@@ -249,7 +341,7 @@ mod tests {
         let keys = Arc::new(KeyTable::new([group.public()]).unwrap());
         let mut claims = group.claims();
         claims[1].signature = claims[0].signature;
-        claims[2].validator = PublicKeyBytes([9; 48]);
+        claims[2].item.validator = PublicKeyBytes([9; 48]);
         let stray = Claim {
             share: ShareIndex::new(9).unwrap(),
             ..claims[0].clone()
@@ -269,7 +361,8 @@ mod tests {
         let groups: Vec<Group> = (0..5).map(|_| group()).collect();
         let keys = Arc::new(KeyTable::new(groups.iter().map(Group::public)).unwrap());
         let combination = |group: &Group| Combination {
-            validator: group.key,
+            item: Item::whole(group.key),
+            signing_root: ROOT,
             partials: group
                 .claims()
                 .into_iter()
@@ -277,18 +370,16 @@ mod tests {
                 .collect(),
         };
         let mut items: Vec<Combination> = groups.iter().map(combination).collect();
-        items[2].validator = PublicKeyBytes([9; 48]);
+        items[2].item.validator = PublicKeyBytes([9; 48]);
         items[3].partials[0].1 = items[3].partials[1].1;
         items[3].partials[2].1 = items[3].partials[1].1;
         let workers = Workers::start().unwrap();
-        let results = combine(&workers, keys, 3, ROOT, items.clone())
-            .await
-            .unwrap();
+        let results = combine(&workers, keys, 3, items.clone()).await.unwrap();
         assert!(
             results
                 .iter()
                 .map(|(validator, _)| validator)
-                .eq(items.iter().map(|item| &item.validator))
+                .eq(items.iter().map(|item| &item.item))
         );
         for (position, (_, result)) in results.iter().enumerate() {
             match (position, result) {

@@ -1,0 +1,19 @@
+//! The server as validator clients see it: over HTTP on loopback, before an in-memory node and small beacon nodes.
+
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod blocks;
+mod bounds;
+mod decided;
+mod duties;
+mod encrypted;
+mod memory;
+mod proxy;
+mod selections;
+mod setup;
+mod signing;
+#[allow(dead_code)] // The client's tests use all of it.
+#[path = "../client/server.rs"]
+mod upstream;
+mod validators;

@@ -1,0 +1,266 @@
+//! Who has which duty in an epoch, and who our validators are on the chain.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use flotilla_beacon::client::{
+    BeaconNode, CommitteeSubscription, QueryError, SyncCommitteeSubscription, Validator,
+};
+use flotilla_duty::Input;
+use flotilla_duty::io::{Assignments, Roster};
+use flotilla_types::{
+    AttesterDuty, Epoch, PublicKeyBytes, Root, SyncCommitteeDuty, ValidatorIndex,
+};
+use tokio::sync::Mutex;
+use tracing::debug;
+
+use super::{failed, is_active_in};
+
+/// Our validators as the chain knows them, asked for once an epoch.
+#[derive(Debug)]
+pub(crate) struct Members {
+    keys: Vec<PublicKeyBytes>,
+    known: Mutex<Option<(Epoch, Arc<Vec<Validator>>)>>,
+    /// How many are active, as of the last answer.
+    active: AtomicUsize,
+}
+
+impl Members {
+    /// Of which nothing is known yet.
+    pub fn new(keys: Vec<PublicKeyBytes>) -> Self {
+        Self {
+            keys,
+            known: Mutex::new(None),
+            active: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many are active, as of the last answer.
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// All that the chain knows, as of `epoch` or later.
+    pub async fn of(
+        &self,
+        beacon: &BeaconNode,
+        epoch: Epoch,
+    ) -> Result<Arc<Vec<Validator>>, QueryError> {
+        let mut known = self.known.lock().await;
+        if let Some((of, validators)) = known.as_ref()
+            && *of >= epoch
+        {
+            return Ok(Arc::clone(validators));
+        }
+        let validators = Arc::new(beacon.validators(&self.keys).await?);
+        let active = validators
+            .iter()
+            .filter(|validator| is_active_in(validator, epoch));
+        self.active.store(active.count(), Ordering::Relaxed);
+        *known = Some((epoch, Arc::clone(&validators)));
+        Ok(validators)
+    }
+
+    /// The indices of those that have duties in `epoch`.
+    pub async fn active_in(
+        &self,
+        beacon: &BeaconNode,
+        epoch: Epoch,
+    ) -> Result<Vec<ValidatorIndex>, QueryError> {
+        let validators = self.of(beacon, epoch).await?;
+        Ok(validators
+            .iter()
+            .filter(|validator| is_active_in(validator, epoch))
+            .map(|validator| validator.index)
+            .collect())
+    }
+}
+
+/// One of the beacon node's lists of an epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct List {
+    /// The block that it depends on; zero for sync committees.
+    pub dependent_root: Root,
+    /// Whether the beacon node answered without having checked payloads.
+    pub execution_optimistic: bool,
+    /// Who has which duty.
+    pub assignments: Assignments,
+}
+
+/// The lists as last heard, for validator clients, which ask for them often. A list whose dependent root has changed is
+/// forgotten, so that a reorg or a late block leaves none behind.
+#[derive(Debug)]
+pub(crate) struct Rosters {
+    /// Our validators.
+    pub members: Members,
+    lists: std::sync::Mutex<BTreeMap<(Epoch, Roster), Arc<List>>>,
+}
+
+/// Epochs whose lists are kept, the newest.
+const EPOCHS_KEPT: u64 = 3;
+
+impl Rosters {
+    /// Of validators of which nothing is known yet.
+    pub fn new(keys: Vec<PublicKeyBytes>) -> Self {
+        Self {
+            members: Members::new(keys),
+            lists: std::sync::Mutex::default(),
+        }
+    }
+
+    /// A list as last heard, or asked for now.
+    pub async fn get(
+        &self,
+        beacon: &BeaconNode,
+        epoch: Epoch,
+        roster: Roster,
+    ) -> Result<Arc<List>, QueryError> {
+        let known = self.lock().get(&(epoch, roster)).cloned();
+        match known {
+            Some(list) => Ok(list),
+            None => self.ask(beacon, epoch, roster).await,
+        }
+    }
+
+    /// A list, asked for now.
+    async fn ask(
+        &self,
+        beacon: &BeaconNode,
+        epoch: Epoch,
+        roster: Roster,
+    ) -> Result<Arc<List>, QueryError> {
+        let list = Arc::new(ask(beacon, &self.members, epoch, roster).await?);
+        let mut lists = self.lock();
+        lists.insert((epoch, roster), Arc::clone(&list));
+        lists.retain(|(kept, _), _| kept.0 + EPOCHS_KEPT > epoch.0);
+        Ok(list)
+    }
+
+    /// The head moved: forgets what depends on another block (see [`Schedule`](flotilla_duty::schedule::Schedule::head)).
+    pub fn head(&self, epoch: Epoch, previous: Root, current: Root) {
+        let next = Epoch(epoch.0.saturating_add(1));
+        self.lock().retain(|&(of, roster), list| {
+            let root = list.dependent_root;
+            match roster {
+                Roster::Attesters if of == epoch => root == previous,
+                Roster::Attesters if of == next => root == current,
+                Roster::Proposers if of == epoch => root == previous || root == current,
+                _ => true,
+            }
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Epoch, Roster), Arc<List>>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A list of an epoch's duties. The beacon node is told of committees, so that it listens there, for those that the built-in
+/// signer signs for; a validator client does that by itself.
+pub(crate) async fn of_epoch(
+    beacon: &BeaconNode,
+    rosters: &Rosters,
+    epoch: Epoch,
+    roster: Roster,
+    builtin: impl Fn(&PublicKeyBytes) -> bool,
+) -> Input {
+    match rosters.ask(beacon, epoch, roster).await {
+        Ok(list) => {
+            subscribe(beacon, epoch, &list.assignments, builtin).await;
+            Input::Duties {
+                epoch,
+                dependent_root: list.dependent_root,
+                assignments: list.assignments.clone(),
+            }
+        }
+        Err(error) => Input::DutiesFailed {
+            epoch,
+            roster,
+            error: failed(&error),
+        },
+    }
+}
+
+async fn ask(
+    beacon: &BeaconNode,
+    members: &Members,
+    epoch: Epoch,
+    roster: Roster,
+) -> Result<List, QueryError> {
+    let indices = members.active_in(beacon, epoch).await?;
+    Ok(match roster {
+        Roster::Attesters => {
+            let answer = beacon.attester_duties(epoch, &indices).await?;
+            List {
+                dependent_root: answer.dependent_root,
+                execution_optimistic: answer.execution_optimistic,
+                assignments: Assignments::Attesters(answer.duties),
+            }
+        }
+        Roster::Proposers => {
+            let answer = beacon.proposer_duties(epoch).await?;
+            List {
+                dependent_root: answer.dependent_root,
+                execution_optimistic: answer.execution_optimistic,
+                assignments: Assignments::Proposers(answer.duties),
+            }
+        }
+        Roster::SyncCommittee => {
+            let duties = beacon.sync_duties(epoch, &indices).await?;
+            List {
+                dependent_root: Root::default(),
+                execution_optimistic: false,
+                assignments: Assignments::SyncCommittee(duties),
+            }
+        }
+    })
+}
+
+async fn subscribe(
+    beacon: &BeaconNode,
+    epoch: Epoch,
+    assignments: &Assignments,
+    builtin: impl Fn(&PublicKeyBytes) -> bool,
+) {
+    let result = match assignments {
+        Assignments::Attesters(duties) => {
+            let ours = duties.iter().filter(|duty| builtin(&duty.pubkey));
+            let list: Vec<_> = ours.map(|duty| committee(duty, false)).collect();
+            beacon.subscribe_committees(&list).await
+        }
+        Assignments::SyncCommittee(duties) => {
+            let subscription = |duty: &SyncCommitteeDuty| SyncCommitteeSubscription {
+                validator_index: duty.validator_index,
+                positions: duty.positions.clone(),
+                until_epoch: Epoch(epoch.0 + 1),
+            };
+            let ours = duties.iter().filter(|duty| builtin(&duty.pubkey));
+            let list: Vec<_> = ours.map(subscription).collect();
+            beacon.subscribe_sync_committees(&list).await
+        }
+        Assignments::Proposers(_) => Ok(()),
+    };
+    if let Err(error) = result {
+        debug!(%error, "the beacon node did not take the committee subscriptions");
+    }
+}
+
+/// What a beacon node is told of a validator's committee.
+pub(super) fn committee(duty: &AttesterDuty, is_aggregator: bool) -> CommitteeSubscription {
+    CommitteeSubscription {
+        validator_index: duty.validator_index,
+        committee_index: duty.committee_index,
+        committees_at_slot: duty.committees_at_slot,
+        slot: duty.slot,
+        is_aggregator,
+    }
+}
+
+/// Tells the beacon node that these validators aggregate, so that it gathers their committees' attestations.
+pub(crate) async fn announce_aggregators(beacon: &BeaconNode, duties: &[AttesterDuty]) {
+    let list: Vec<_> = duties.iter().map(|duty| committee(duty, true)).collect();
+    if let Err(error) = beacon.subscribe_committees(&list).await {
+        debug!(%error, "the beacon node did not take the committee subscriptions");
+    }
+}
