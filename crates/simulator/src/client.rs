@@ -109,8 +109,6 @@ struct Remembered {
 /// One node's validator client.
 #[derive(Debug)]
 pub struct Client {
-    /// How it behaves during trouble.
-    pub manners: Manners,
     share: ShareIndex,
     requests: u64,
     asked: BTreeMap<ClientRequest, Question>,
@@ -130,9 +128,8 @@ pub struct Hand<'a> {
 
 impl Client {
     /// The client of a share.
-    pub fn new(share: ShareIndex, manners: Manners) -> Self {
+    pub fn new(share: ShareIndex) -> Self {
         Self {
-            manners,
             share,
             requests: 0,
             asked: BTreeMap::new(),
@@ -159,6 +156,8 @@ impl Client {
         hand: Hand<'_>,
     ) -> Vec<Call> {
         self.slots.retain(|known, _| known.0 + MEMORY > slot.0);
+        self.asked
+            .retain(|_, question| question.duty().slot.0 + MEMORY > slot.0);
         let known = self.slots.entry(slot).or_default();
         match errand {
             Errand::Propose => {
