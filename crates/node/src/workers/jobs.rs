@@ -193,7 +193,9 @@ pub async fn verify(
 
 fn verify_here(keys: &KeyTable, signed: Vec<(usize, Signed)>) -> BTreeSet<usize> {
     let mut bad = BTreeSet::new();
-    let mut by_root: BTreeMap<Root, Vec<(usize, &PublicKey, [u8; 96])>> = BTreeMap::new();
+    // Owner, key and signature.
+    type Claimed<'a> = (usize, &'a PublicKey, [u8; 96]);
+    let mut by_root: BTreeMap<Root, Vec<Claimed<'_>>> = BTreeMap::new();
     for (owner, signed) in &signed {
         let validator = keys.validators.get(&signed.validator);
         let key = validator.and_then(|keys| match signed.share {
