@@ -371,6 +371,16 @@ mod tests {
     }
 
     #[test]
+    fn an_object_in_the_form_of_another_fork_than_it_says_is_refused() {
+        let content = changed(|message| {
+            let items = message.data_set.as_mut().unwrap().set.values_mut();
+            // The header's first byte is the fork's number.
+            items.for_each(|item| item.data[0] = Fork::Fulu.wire() as u8);
+        });
+        assert_eq!(read(&content).unwrap_err().label(), "data");
+    }
+
+    #[test]
     fn a_reveal_is_for_every_slot_of_its_epoch() {
         let reveal = |epoch| {
             let signature = SignatureBytes([1; 96]);

@@ -1,7 +1,7 @@
 //! Blocks, checkpoints and rewards.
 
 use flotilla_beacon::client::{BlockId, Reason};
-use flotilla_types::{Checkpoint, Epoch, Root, Slot, ValidatorIndex};
+use flotilla_types::{Checkpoint, Epoch, Fork, Root, Slot, ValidatorIndex};
 use serde_json::{Value, json};
 
 use crate::{
@@ -107,6 +107,25 @@ async fn an_answer_about_another_block_is_refused() {
         );
         assert!(error.to_string().contains("asked for"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_whole_block_comes_with_its_fork() {
+    let message = json!({ "slot": "7" });
+    let server = Server::always(Reply::ok(&json!({
+        "version": "fulu", "data": { "message": message, "signature": "0x" },
+    })))
+    .await;
+    let slot = BlockId::Slot(Slot(7));
+    let found = node(&[&server]).block(slot).await.unwrap().unwrap();
+    assert_eq!((found.fork, found.message), (Fork::Fulu, message));
+    assert_eq!(server.asked()[0].path, "/base/eth/v2/beacon/blocks/7");
+    let missing = Server::always(Reply::json(404, "{}")).await;
+    assert_eq!(node(&[&missing]).block(slot).await.unwrap(), None);
+    let later = json!({ "version": "gloas", "data": { "message": {} } });
+    let later = Server::always(Reply::ok(&later)).await;
+    let error = node(&[&later]).block(slot).await.unwrap_err();
+    assert!(error.to_string().contains("gloas"), "{error}");
 }
 
 #[tokio::test]

@@ -7,4 +7,5 @@ mod bench;
 mod clients;
 mod exits;
 mod guard;
+mod peers;
 mod proposal;

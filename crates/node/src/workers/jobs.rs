@@ -191,11 +191,12 @@ pub async fn verify(
     workers.run(move || verify_here(&keys, signed)).await
 }
 
+/// A signature under a key, and the place of what it belongs to.
+type Owned<'a> = (usize, &'a PublicKey, [u8; 96]);
+
 fn verify_here(keys: &KeyTable, signed: Vec<(usize, Signed)>) -> BTreeSet<usize> {
     let mut bad = BTreeSet::new();
-    // Owner, key and signature.
-    type Claimed<'a> = (usize, &'a PublicKey, [u8; 96]);
-    let mut by_root: BTreeMap<Root, Vec<Claimed<'_>>> = BTreeMap::new();
+    let mut by_root: BTreeMap<Root, Vec<Owned<'_>>> = BTreeMap::new();
     for (owner, signed) in &signed {
         let validator = keys.validators.get(&signed.validator);
         let key = validator.and_then(|keys| match signed.share {

@@ -55,7 +55,12 @@ fn envelope(content: &[u8]) -> (i32, i32) {
 }
 
 /// Reads as if the sender were the holder of the claimed share, if there is one.
-fn read(content: &[u8], file: &Value, at: Timestamp) -> Result<PartialSet, Reject> {
+fn read(
+    content: &[u8],
+    file: &Value,
+    handled: &[DutyKind],
+    at: Timestamp,
+) -> Result<PartialSet, Reject> {
     let (_, share) = envelope(content);
     let from = usize::try_from(share - 1)
         .ok()
@@ -65,7 +70,7 @@ fn read(content: &[u8], file: &Value, at: Timestamp) -> Result<PartialSet, Rejec
         content,
         PeerIndex::new(from),
         &validators(file),
-        HANDLED_KINDS,
+        handled,
         &hoodi(),
         at,
     )
@@ -79,7 +84,9 @@ fn parsigex_messages_vectors() {
             let (name, content) = (text(message, "name"), content(message, "frame"));
             // Old messages are taken in their own time.
             let slot = Slot(number(&message["duty"], "slot"));
-            let set = read(&content, &file, chain.slot_start(slot));
+            let at = chain.slot_start(slot);
+            let set = read(&content, &file, DutyKind::ALL, at);
+            let as_handled = read(&content, &file, HANDLED_KINDS, at);
             let set = set.unwrap_or_else(|reject| panic!("{name}: {reject}"));
             assert_eq!(
                 u64::from(set.share.get()),
@@ -88,6 +95,13 @@ fn parsigex_messages_vectors() {
             );
             assert_eq!(encode(&set), content, "{name}");
             check_root(&file, message, &set);
+            let kind = set.duty.kind;
+            let expected = match HANDLED_KINDS.contains(&kind) {
+                true => Ok(set),
+                // Registrations come from the lock: nobody signs them in a running cluster.
+                false => Err(Reject::UnsupportedKind(DutyKind::BuilderRegistration)),
+            };
+            assert_eq!(as_handled, expected, "{name}: {kind}");
         }
     }
 }
@@ -139,7 +153,7 @@ fn parsigex_verdicts_vectors() {
                 .duty
                 .unwrap_or_default();
             let at = now.min(hoodi().slot_start(Slot(duty.slot)));
-            let verdict = read(&content, &file, at);
+            let verdict = read(&content, &file, HANDLED_KINDS, at);
             let label = verdict.as_ref().map_or_else(Reject::label, |_| "passed");
             assert!(expected(case).contains(&label), "{name}: {label}");
             if let Ok(set) = verdict {
