@@ -163,7 +163,8 @@ mod tests {
         let validator = public(&group);
         let keys = Arc::new(KeyTable::new([(validator, vec![public(&share)])]).unwrap());
         let workers = Workers::start().unwrap();
-        let pairs: [(fn(SignatureBytes) -> SignedData, SignedData); 2] = [
+        type Build = fn(SignatureBytes) -> SignedData;
+        let pairs: [(Build, SignedData); 2] = [
             (aggregate, aggregator_selection()),
             (contribution, contributor_selection()),
         ];
