@@ -53,7 +53,7 @@ fn rejected(bench: &mut Bench, set: PartialSet) -> Vec<Rejected> {
             from: culprit,
             reason,
             ..
-        } if *culprit == from => Some(reason.clone()),
+        } if *culprit == from => Some(*reason),
         _ => None,
     });
     reasons.collect()
@@ -164,7 +164,7 @@ fn a_signature_of_another_fork_or_signer_is_found_by_the_workers_and_others_take
         results: vec![(item, short)],
     });
     let culprit = bench.outputs.iter().find_map(|output| match output {
-        Output::Rejected { from, reason, .. } => Some((from.get(), reason.clone())),
+        Output::Rejected { from, reason, .. } => Some((from.get(), *reason)),
         _ => None,
     });
     assert_eq!(culprit, Some((1, Rejected::BadSignature)));
