@@ -9,12 +9,14 @@ use std::sync::Mutex;
 use anyhow::Context as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Log flags.
 #[derive(clap::Args, Debug)]
@@ -60,11 +62,23 @@ impl Logging {
             .with_ansi(colour)
             .with_writer(writer);
         match self.log_format.as_str() {
-            "json" => lines.json().init(),
-            "logfmt" => lines.with_ansi(false).event_format(Logfmt).init(),
-            _ => lines.init(),
+            "json" => lines.json().finish().with(Counted).init(),
+            "logfmt" => {
+                let lines = lines.with_ansi(false).event_format(Logfmt);
+                lines.finish().with(Counted).init();
+            }
+            _ => lines.finish().with(Counted).init(),
         }
         Ok(())
+    }
+}
+
+/// Counts warnings and errors for the metrics.
+struct Counted;
+
+impl<S: Subscriber> Layer<S> for Counted {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        flotilla_node::telemetry::log_line(event.metadata());
     }
 }
 

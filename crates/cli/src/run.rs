@@ -99,10 +99,10 @@ pub struct Arguments {
     /// Beacon nodes that are asked when the others fail.
     #[arg(long, value_delimiter = ',', help_heading = "Beacon node")]
     fallback_beacon_node_endpoints: Vec<Url>,
-    /// Longest wait for an answer [default: a sixth of the slot].
+    /// Longest wait for an answer [default: a quarter of the slot].
     #[arg(long, value_parser = parse_duration, help_heading = "Beacon node")]
     beacon_node_timeout: Option<Duration>,
-    /// Longest wait for a submission [default: a sixth of the slot].
+    /// Longest wait for a submission [default: half a slot].
     #[arg(long, value_parser = parse_duration, help_heading = "Beacon node")]
     beacon_node_submit_timeout: Option<Duration>,
     /// Extra HTTP headers: NAME=VALUE for all beacon nodes, or PLACE:NAME=VALUE for one, counted from 0, fallbacks last.

@@ -17,7 +17,7 @@ use crate::validator_client;
 
 /// Run a local cluster: one process per operator, and a beacon-chain simulator that checks every signature itself.
 ///
-/// Slots 1 to N are judged; the exit code is 0 only if every attestation was included in time, none was refused, and none
+/// Slots 1 to N are judged; the exit code is 0 only if everything that was due was included in time, none was refused, and none
 /// conflicts with another. 1 otherwise, 2 for wrong usage or a failed start.
 ///
 /// Examples:

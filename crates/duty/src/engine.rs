@@ -291,7 +291,7 @@ impl Engine {
                     life.on_checked(now, &good, &bad, facts, out)
                 });
             }
-            Input::Combined { duty, results, .. } => {
+            Input::Combined { duty, results } => {
                 self.with(duty, |life, facts| {
                     life.on_combined(now, results, facts, out)
                 });
@@ -481,9 +481,9 @@ impl Engine {
         let chain = &self.state.config.chain;
         let idle = self.lives.get(&duty).is_some_and(|life| !life.begun());
         if idle && chain.due(duty) <= now && !self.is_before_start(duty) {
-            let definitions = self.definitions(duty);
+            let (definitions, listed) = self.definitions(duty);
             self.with(duty, |life, facts| {
-                life.begin(now, &definitions, facts, out)
+                life.begin(now, &definitions, listed, facts, out)
             });
         }
     }
@@ -547,11 +547,14 @@ impl Engine {
         }
     }
 
-    fn definitions(&self, duty: Duty) -> Definitions {
-        self.schedule
-            .definitions(duty, &self.state.config.chain)
-            .cloned()
-            .unwrap_or_default()
+    /// The assignments behind a duty, and whether they are known.
+    fn definitions(&self, duty: Duty) -> (Definitions, bool) {
+        let chain = &self.state.config.chain;
+        let definitions = self.schedule.definitions(duty, chain);
+        (
+            definitions.cloned().unwrap_or_default(),
+            self.schedule.is_listed(duty, chain),
+        )
     }
 
     /// Everything that time alone brings about: asking for duties, beginning them, waking them, dropping them.
@@ -650,10 +653,10 @@ impl Engine {
         if self.is_before_start(duty) {
             return;
         }
-        let definitions = self.definitions(duty);
+        let (definitions, listed) = self.definitions(duty);
         if !definitions.is_empty() && self.life(now, duty, Opener::Ourselves).is_ok() {
             self.with(duty, |life, facts| {
-                life.begin(now, &definitions, facts, out)
+                life.begin(now, &definitions, listed, facts, out)
             });
         }
     }

@@ -353,11 +353,13 @@ pub struct Claim {
     pub signature: SignatureBytes,
 }
 
-/// One validator's claimed signatures over one root, for a worker to combine.
+/// One item's claimed signatures over one root, for a worker to combine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Combination {
     /// What was signed.
     pub item: Item,
+    /// What the signatures are over.
+    pub signing_root: Root,
     /// At least threshold many shares with their claimed signatures.
     pub partials: Vec<(ShareIndex, SignatureBytes)>,
 }
@@ -494,8 +496,6 @@ pub enum Input {
     Combined {
         /// The duty.
         duty: Duty,
-        /// The root the signatures are over.
-        signing_root: Root,
         /// One result per item asked for.
         results: Vec<(Item, Combined)>,
     },
@@ -597,9 +597,7 @@ pub enum Output {
     Combine {
         /// The duty.
         duty: Duty,
-        /// What they are over.
-        signing_root: Root,
-        /// One per item.
+        /// One per item; all that became possible at once, so that their results are submitted together.
         items: Vec<Combination>,
     },
     /// Bring group-signed objects to the beacon nodes; answer with [`Input::Submitted`].

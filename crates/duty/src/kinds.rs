@@ -164,9 +164,13 @@ pub(crate) fn check_value(
 
 /// What is reason to withhold a vote, and none to refuse a decision: the result would be worthless, not dangerous.
 pub(crate) fn check_worth(set: &UnsignedSet, knowledge: &Knowledge) -> Result<(), ValueFault> {
-    match knowledge.duty.kind {
-        DutyKind::Attester => attestation::check_positions(set, &knowledge.definitions),
-        DutyKind::Proposer => proposal::check_turn(set, &knowledge.definitions),
+    // An invented duty would cost a validator its real one, whose target or slot would be taken.
+    let definitions = &knowledge.definitions;
+    let mut validators = set.keys();
+    let stranger = validators.find(|validator| !definitions.contains_key(validator));
+    match (stranger, knowledge.duty.kind) {
+        (Some(validator), _) if knowledge.listed => Err(ValueFault::WrongPosition(*validator)),
+        (_, DutyKind::Attester) => attestation::check_positions(set, definitions),
         _ => Ok(()),
     }
 }

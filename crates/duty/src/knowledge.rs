@@ -43,6 +43,8 @@ pub(crate) struct Knowledge {
     pub duty: Duty,
     /// Our beacon node's assignments; empty while they are not known.
     pub definitions: Definitions,
+    /// Whether they are known: that there are none is known as well, then.
+    pub listed: bool,
     /// What other duties have brought.
     pub lessons: Lessons,
     /// What was asked of the own beacon nodes; bounded by the number of values that peers may bring.
@@ -55,6 +57,7 @@ impl Knowledge {
         Self {
             duty,
             definitions: Definitions::new(),
+            listed: false,
             lessons: Lessons::default(),
             examined: BTreeMap::new(),
         }

@@ -234,11 +234,14 @@ impl Life {
 
     /// Whether it still waits for results of other duties.
     pub fn is_hungry(&self) -> bool {
-        let waits_for = matches!(
+        self.is_hungry_kind() && !self.ended && (self.begun || self.decided.is_some())
+    }
+
+    fn is_hungry_kind(&self) -> bool {
+        matches!(
             self.duty.kind,
             DutyKind::Proposer | DutyKind::Aggregator | DutyKind::SyncContribution
-        );
-        waits_for && !self.ended && (self.begun || self.decided.is_some())
+        )
     }
 
     /// When the life wants to be woken, its expiry included.
@@ -262,7 +265,8 @@ impl Life {
         .fold(self.expires, Timestamp::min)
     }
 
-    /// The time to begin has come, or a peer has begun before we knew of the duty (then `definitions` is empty).
+    /// The time to begin has come, or a peer has begun a duty of which we know nothing: then `definitions` is empty, and
+    /// `listed` tells whether it should be there.
     ///
     /// Known definitions are taken once; those of a fixed kind are added to, so that a change of proposers in the last third
     /// of a slot still finds its randao.
@@ -270,6 +274,7 @@ impl Life {
         &mut self,
         now: Timestamp,
         definitions: &Definitions,
+        listed: bool,
         facts: &Facts<'_>,
         out: &mut Vec<Output>,
     ) {
@@ -284,6 +289,7 @@ impl Life {
             return;
         }
         self.begun = true;
+        self.knowledge.listed = listed;
         self.knowledge
             .definitions
             .extend(definitions.iter().map(|(key, value)| (*key, value.clone())));
@@ -305,11 +311,21 @@ impl Life {
             }
         }
         self.ask(now, facts, out);
+        // Whether anything has to be agreed on in an aggregation is only known once somebody has a value.
+        let aggregates = self.is_hungry_kind() && self.duty.kind != DutyKind::Proposer;
+        let heard = |agreement: &Agreement| !agreement.heard().is_empty();
+        if !aggregates || self.agreement.as_ref().is_some_and(heard) {
+            self.start(now, facts, out);
+        }
+        self.advance(now, facts, out);
+    }
+
+    /// Starts the agreement, and plays what peers have said of it before.
+    fn start(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
         if let Some(agreement) = &mut self.agreement {
             let decision = agreement.start(now, facts, &mut self.knowledge, out);
             self.decide(now, decision);
         }
-        self.advance(now, facts, out);
     }
 
     /// What is signed follows from the assignment: our share and the group sign the same.
@@ -524,9 +540,6 @@ impl Life {
         out: &mut Vec<Output>,
     ) {
         self.fetch.in_flight = false;
-        let Some(agreement) = &mut self.agreement else {
-            return;
-        };
         let fetched = result.and_then(|value| {
             kinds::check_value(&value.set, &self.knowledge, facts)
                 .map(|()| value)
@@ -539,11 +552,18 @@ impl Life {
             Ok(value) => {
                 self.stages.fetched.get_or_insert(now);
                 self.fetch.error = None;
-                let decision = agreement.propose(now, value, facts, &mut self.knowledge, out);
-                self.decide(now, decision);
+                self.start(now, facts, out);
+                self.propose(now, value, facts, out);
                 self.reconsider(now, facts, out);
             }
             Err(error) => self.fetch_failed(now, error),
+        }
+    }
+
+    fn propose(&mut self, now: Timestamp, value: Value, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        if let Some(agreement) = &mut self.agreement {
+            let decision = agreement.propose(now, value, facts, &mut self.knowledge, out);
+            self.decide(now, decision);
         }
     }
 
@@ -598,6 +618,9 @@ impl Life {
         facts: &Facts<'_>,
         out: &mut Vec<Output>,
     ) {
+        if self.begun {
+            self.start(now, facts, out);
+        }
         let Some(agreement) = &mut self.agreement else {
             return;
         };

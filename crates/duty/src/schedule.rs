@@ -148,6 +148,20 @@ pub struct Schedule {
 impl Schedule {
     /// The assignments behind a duty, if its epoch is known and any of our validators has it.
     pub fn definitions(&self, duty: Duty, chain: &Chain) -> Option<&Definitions> {
+        let (known, roster) = self.list(duty, chain)?;
+        let definitions = match roster {
+            Roster::SyncCommittee => Some(&known.every_slot),
+            Roster::Attesters | Roster::Proposers => known.slots.get(&duty.slot),
+        };
+        definitions.filter(|definitions| !definitions.is_empty())
+    }
+
+    /// Whether the list is known that a duty's assignments are on, if there are any.
+    pub fn is_listed(&self, duty: Duty, chain: &Chain) -> bool {
+        self.list(duty, chain).is_some()
+    }
+
+    fn list(&self, duty: Duty, chain: &Chain) -> Option<(&Known, Roster)> {
         let roster = roster_of(duty.kind)?;
         // What a sync committee signs in a slot goes into the next slot's block, so that block's committee signs it.
         let slot = match roster {
@@ -155,11 +169,7 @@ impl Schedule {
             Roster::Attesters | Roster::Proposers => duty.slot,
         };
         let known = self.known.get(&(chain.epoch_of(slot), roster))?;
-        let definitions = match roster {
-            Roster::SyncCommittee => Some(&known.every_slot),
-            Roster::Attesters | Roster::Proposers => known.slots.get(&slot),
-        };
-        definitions.filter(|definitions| !definitions.is_empty())
+        Some((known, roster))
     }
 
     /// Takes a list of an epoch's duties. Duties for slots outside it are ignored.

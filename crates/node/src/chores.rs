@@ -10,7 +10,7 @@ use flotilla_beacon::client::{BeaconNode, Event, Told, Topic};
 use flotilla_beacon::server::Activity;
 use flotilla_cluster::Lock;
 use flotilla_duty::Input;
-use flotilla_p2p::{Path, Protocol};
+use flotilla_p2p::{Path, PeerStats, Protocol};
 use flotilla_qbft::quorum;
 use flotilla_types::{Chain, PeerIndex, Slot};
 use flotilla_wire::peer_info::{self, Expected, PeerInfo, SUPPORTED};
@@ -98,6 +98,11 @@ pub(crate) async fn every_slot(
                 .await
                 .ok()
                 .map(|count| (Instant::now(), count));
+            if let Ok(version) = beacon.version().await {
+                let tell =
+                    |cluster: &Arc<Cluster>| cluster.parts.telemetry.beacon_version(&version);
+                clusters.iter().for_each(tell);
+            }
         }
         let state = beacon.syncing().await.ok().map(|syncing| BeaconState {
             is_syncing: syncing.is_syncing,
@@ -165,6 +170,12 @@ fn look_at(
         is_database_failing: database.failing.is_some(),
     });
     parts.telemetry.readiness(ready);
+    count_traffic(parts);
+    ready
+}
+
+/// What the network has counted.
+fn count_traffic(parts: &Parts) {
     let mut dropped = 0;
     for stats in parts.network.stats() {
         let peer = PeerIndex::new(stats.peer);
@@ -197,7 +208,6 @@ fn look_at(
         }
     }
     parts.telemetry.dropped("outbox", dropped);
-    ready
 }
 
 /// Whether a validator client is expected and has not called for a whole epoch.
@@ -221,25 +231,6 @@ fn is_client_silent(
 fn describe(cluster: &Cluster, ready: Readiness) -> ClusterStatus {
     let parts = &cluster.parts;
     let database = parts.database.status();
-    let connected = parts.network.connected();
-    let stats = parts.network.stats();
-    let heard = cluster.heard.lock().unwrap_or_else(PoisonError::into_inner);
-    let peers = stats.iter().map(|stats| PeerStatus {
-        index: stats.peer,
-        name: parts
-            .network
-            .id_of(stats.peer)
-            .map(|id| id.to_string())
-            .unwrap_or_default(),
-        connected: connected.contains(&stats.peer),
-        round_trip_ms: stats.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-        clock_offset_ms: heard
-            .get(&stats.peer)
-            .map(|heard| heard.offset_seconds * 1e3),
-        version: heard
-            .get(&stats.peer)
-            .map(|heard| heard.shown_version.clone()),
-    });
     ClusterStatus {
         name: cluster.name.clone(),
         lock_hash: format!("0x{}", hex::encode(cluster.lock_hash)),
@@ -263,7 +254,7 @@ fn describe(cluster: &Cluster, ready: Readiness) -> ClusterStatus {
             commits: database.commits,
             votes: database.votes,
         },
-        peers: peers.collect(),
+        peers: peers(cluster),
         readiness: ReadyStatus::of(ready),
         failing_checks: cluster.health.failing(),
         duties: parts.telemetry.ends(),
@@ -274,6 +265,31 @@ fn describe(cluster: &Cluster, ready: Readiness) -> ClusterStatus {
             .unwrap_or_else(PoisonError::into_inner)
             .progress(),
     }
+}
+
+/// The other members' nodes.
+fn peers(cluster: &Cluster) -> Vec<PeerStatus> {
+    let parts = &cluster.parts;
+    let connected = parts.network.connected();
+    let stats = parts.network.stats();
+    let heard = cluster.heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let peer = |stats: &PeerStats| PeerStatus {
+        index: stats.peer,
+        name: parts
+            .network
+            .id_of(stats.peer)
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        connected: connected.contains(&stats.peer),
+        round_trip_ms: stats.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+        clock_offset_ms: heard
+            .get(&stats.peer)
+            .map(|heard| heard.offset_seconds * 1e3),
+        version: heard
+            .get(&stats.peer)
+            .map(|heard| heard.shown_version.clone()),
+    };
+    stats.iter().map(peer).collect()
 }
 
 /// Hears what beacon nodes tell of the chain, and tells every cluster what its duties depend on whenever a head arrives.

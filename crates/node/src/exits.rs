@@ -4,6 +4,7 @@
 //! `exits.json` in the data folder holds every member's partial signature; it is read at start, and peers are sent ours again
 //! each epoch. An operator's wish is a file in `exit-requests/`, named after the validator, which stays until it is signed.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -113,20 +114,29 @@ impl Exits {
     /// Keeps a member's partial signatures. The first one of a share stays.
     pub fn keep(&mut self, set: &PartialSet) -> Result<(), WriteError> {
         let share = u64::from(set.share.get());
-        let mut new = false;
+        let mut new = Vec::new();
         for (validator, partial) in &set.items {
             if let SignedData::Exit(exit) = &partial.data
                 && self.kept.len() < KEPT_LIMIT
             {
                 let key = (*validator, exit.message.epoch, share);
-                new |= !self.kept.contains_key(&key);
-                self.kept.entry(key).or_insert(*exit);
+                if let Entry::Vacant(place) = self.kept.entry(key) {
+                    place.insert(*exit);
+                    new.push(key);
+                }
             }
         }
-        match new {
-            true => self.write(),
-            false => Ok(()),
+        if new.is_empty() {
+            return Ok(());
         }
+        let written = self.write();
+        if written.is_err() {
+            // What is not on disk is not kept: the wish stays, and is signed again.
+            for key in &new {
+                self.kept.remove(key);
+            }
+        }
+        written
     }
 
     /// Forgets validators that have left.

@@ -67,11 +67,11 @@ impl Fate {
 /// One thing that has been found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Attestations of a slot, all for one head.
+    /// Attestations of a slot.
     Heads {
-        /// What the chain says of it.
+        /// What the chain says of their heads.
         head: Head,
-        /// How many validators attested to it.
+        /// How many validators attested to such.
         validators: u64,
     },
     /// A block.
@@ -93,7 +93,7 @@ pub struct Summary {
     /// Blocks, by what became of them.
     pub blocks: BTreeMap<Fate, u64>,
     /// The last block that was not included: its slot.
-    pub last_missed_block: Option<Slot>,
+    pub last_missed_block: Option<u64>,
     /// The attestations of the last epoch that has been asked for; absent before, and where beacon nodes do not tell.
     pub last_epoch: Option<EpochReport>,
 }
@@ -106,14 +106,14 @@ pub struct Inclusion(Arc<Mutex<State>>);
 struct State {
     /// By beacon node, of which there are a few.
     chains: BTreeMap<String, Canon>,
-    /// Attested heads by slot, with the number of validators.
-    heads: BTreeMap<Slot, BTreeMap<Root, u64>>,
+    /// Attested heads by slot and validator.
+    heads: BTreeMap<Slot, BTreeMap<PublicKeyBytes, Root>>,
     blocks: BTreeMap<Slot, (PublicKeyBytes, Root)>,
     summary: Summary,
 }
 
 impl Inclusion {
-    /// Objects are on their way to the beacon nodes. Repeated submissions of a block count once.
+    /// Objects are on their way to the beacon nodes. What is submitted again counts once.
     pub fn submitted(&self, items: &[(Item, SignedData)]) {
         let mut state = self.lock();
         for (item, data) in items {
@@ -121,7 +121,7 @@ impl Inclusion {
                 SignedData::Attester(signed) => {
                     let data = signed.data();
                     let heads = state.heads.entry(data.slot).or_default();
-                    *heads.entry(data.beacon_block_root).or_insert(0) += 1;
+                    heads.insert(item.validator, data.beacon_block_root);
                 }
                 SignedData::Proposer(signed) => {
                     let facts = signed.proposal.facts();
@@ -180,14 +180,16 @@ impl Inclusion {
         let mut findings = Vec::new();
         heads.retain(|&slot, roots| {
             let knows = chain.reaches(slot) || is_given_up(slot);
-            if !(is_due(slot) && knows) {
-                return true;
+            let settled = is_due(slot) && knows;
+            if settled {
+                let mut judged: BTreeMap<Head, u64> = BTreeMap::new();
+                for root in roots.values() {
+                    *judged.entry(chain.judge_head(slot, *root)).or_insert(0) += 1;
+                }
+                let finding = |(head, validators)| Finding::Heads { head, validators };
+                findings.extend(judged.into_iter().map(finding));
             }
-            findings.extend(roots.iter().map(|(root, &validators)| Finding::Heads {
-                head: chain.judge_head(slot, *root),
-                validators,
-            }));
-            false
+            !settled
         });
         blocks.retain(|&slot, &mut (validator, root)| {
             let fate = match chain.block_at(slot) {
@@ -234,7 +236,7 @@ impl Summary {
             Finding::Block { slot, fate, .. } => {
                 *self.blocks.entry(fate).or_insert(0) += 1;
                 if matches!(fate, Fate::Empty | Fate::Replaced) {
-                    self.last_missed_block = Some(slot);
+                    self.last_missed_block = Some(slot.0);
                 }
             }
         }

@@ -415,7 +415,8 @@ async fn start(
     let parts = Arc::new(Parts {
         me,
         threshold,
-        rosters: Rosters::new(validators.clone(), Arc::clone(chain), rehearsal),
+        rosters: Rosters::new(validators.clone(), Arc::clone(chain), rehearsal)
+            .counted_by(telemetry.clone()),
         validators,
         members,
         hash: hex::encode(lock_hash)[..7].to_owned(),

@@ -438,22 +438,13 @@ impl Shell {
                     bad: checked.bad,
                 })
             }),
-            Output::Combine {
-                duty,
-                signing_root,
-                items,
-            } => self.spawn(async move {
+            Output::Combine { duty, items } => self.spawn(async move {
                 let keys = Arc::clone(&parts.keys);
-                let combined =
-                    jobs::combine(&parts.workers, keys, parts.threshold, signing_root, items).await;
+                let combined = jobs::combine(&parts.workers, keys, parts.threshold, items).await;
                 let results = combined
                     .inspect_err(|error| warn!(%duty, %error, "signatures were not combined"))
                     .ok()?;
-                Some(Input::Combined {
-                    duty,
-                    signing_root,
-                    results,
-                })
+                Some(Input::Combined { duty, results })
             }),
             Output::Submit { duty, items } if parts.rosters.is_rehearsed(&items) => {
                 self.spawn(async move { Some(duties::swallow(duty, items)) });

@@ -11,6 +11,7 @@ mod counts;
 mod families;
 mod health;
 mod labels;
+mod log_lines;
 mod metrics;
 mod participation;
 mod peers;
@@ -36,6 +37,7 @@ use prometheus_client::registry::Registry;
 
 pub use api::ApiObserver;
 pub use counts::{Counts, Timing};
+pub use log_lines::log_line;
 pub use peers::{PeerInfo, Traffic};
 pub use tally::{Ends, KindEnds};
 
@@ -100,6 +102,7 @@ impl Telemetry {
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
         registry.register_collector(Box::new(process::ProcessCollector));
+        registry.register_collector(Box::new(log_lines::LogCollector));
         Self {
             registry: Arc::new(registry),
             metrics,
@@ -424,7 +427,13 @@ impl ClusterTelemetry {
             .get_or_create(&self.labels([("duty", duty.kind.name())]))
             .inc();
         let leader = self.peer_name(leader);
-        tracing::info!(cluster = self.names.hash, %duty, round, leader, "agreement goes to another round");
+        let cluster = self.names.hash.as_str();
+        // Agreements of other kinds may go on for long without harm.
+        if matches!(duty.kind, DutyKind::Proposer | DutyKind::Attester) {
+            tracing::info!(cluster, %duty, round, leader, "agreement goes to another round");
+        } else {
+            tracing::debug!(cluster, %duty, round, leader, "agreement goes to another round");
+        }
     }
 
     /// A transaction of the slashing database took this long.

@@ -3,16 +3,15 @@
 //! It is a process of its own: it survives its node's crashes, and signs a slot's head once. It knows duties from its node's
 //! beacon node, as a real one does through the proxy.
 
+mod signing;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use flotilla_crypto::ShareIndex;
-use flotilla_duty::io::{ClientRequest, Item, Partial, PartialSet, Question, Reply};
+use flotilla_duty::io::{ClientRequest, Item, PartialSet, Question, Reply};
 use flotilla_types::{
-    AggregateAndProof, AggregateValue, AttestationData, AttesterDuty, AttesterValue,
-    BeaconCommitteeSelection, Chain, CommitteeIndex, ContributionAndProof, Duty, DutyKind,
-    Proposal, ProposerDuty, PublicKeyBytes, RandaoReveal, Root, SignatureBytes,
-    SignedAggregateAndProof, SignedAttestation, SignedContributionAndProof, SignedData,
-    SignedProposal, Slot, SyncCommitteeContribution, SyncCommitteeDuty, SyncCommitteeMessage,
+    AttestationData, AttesterDuty, BeaconCommitteeSelection, Chain, Duty, DutyKind, ProposerDuty,
+    RandaoReveal, Root, SignatureBytes, SignedData, Slot, SyncCommitteeDuty,
     SyncCommitteeSelection, is_attestation_aggregator, is_sync_aggregator,
 };
 
@@ -110,8 +109,6 @@ struct Remembered {
 /// One node's validator client.
 #[derive(Debug)]
 pub struct Client {
-    /// How it behaves during trouble.
-    pub manners: Manners,
     share: ShareIndex,
     requests: u64,
     asked: BTreeMap<ClientRequest, Question>,
@@ -131,9 +128,8 @@ pub struct Hand<'a> {
 
 impl Client {
     /// The client of a share.
-    pub fn new(share: ShareIndex, manners: Manners) -> Self {
+    pub fn new(share: ShareIndex) -> Self {
         Self {
-            manners,
             share,
             requests: 0,
             asked: BTreeMap::new(),
@@ -160,6 +156,8 @@ impl Client {
         hand: Hand<'_>,
     ) -> Vec<Call> {
         self.slots.retain(|known, _| known.0 + MEMORY > slot.0);
+        self.asked
+            .retain(|_, question| question.duty().slot.0 + MEMORY > slot.0);
         let known = self.slots.entry(slot).or_default();
         match errand {
             Errand::Propose => {
@@ -316,77 +314,6 @@ impl Client {
         }
     }
 
-    fn attest(
-        &mut self,
-        slot: Slot,
-        committee: CommitteeIndex,
-        mut data: AttestationData,
-        hand: Hand<'_>,
-    ) -> Vec<Call> {
-        let Some(known) = self.slots.get_mut(&slot) else {
-            return vec![];
-        };
-        known.attested = Some(data);
-        if hand.manners == Manners::Other {
-            data.beacon_block_root = Root([0x66; 32]);
-        }
-        let fork = hand.chain.fork_at(hand.chain.epoch_of(slot));
-        let ours = known.attesters.iter();
-        let ours = ours.filter(|duty| duty.committee_index == committee);
-        let objects = ours.filter_map(|&duty| {
-            let value = AttesterValue { data, duty };
-            let signed = SignedAttestation::from_value(&value, fork, UNSIGNED).ok()?;
-            Some((duty.pubkey, SignedData::Attester(signed)))
-        });
-        let objects = objects.collect();
-        self.hand_in(Duty::attester(slot), objects, hand)
-    }
-
-    fn sign_block(&self, slot: Slot, proposal: Proposal, hand: Hand<'_>) -> Vec<Call> {
-        let Some(known) = self.slots.get(&slot) else {
-            return vec![];
-        };
-        let index = proposal.facts().header.proposer_index;
-        let proposer = known
-            .proposers
-            .iter()
-            .find(|proposer| proposer.validator_index == index);
-        let Some(proposer) = proposer else {
-            return vec![];
-        };
-        let proposal = match hand.manners {
-            Manners::Other => crate::liar::other_block(&proposal, hand.chain),
-            _ => proposal,
-        };
-        let signed = SignedData::Proposer(SignedProposal {
-            proposal,
-            signature: UNSIGNED,
-        });
-        let duty = Duty::new(slot, DutyKind::Proposer);
-        self.hand_in(duty, vec![(proposer.pubkey, signed)], hand)
-    }
-
-    fn sign_head(&self, slot: Slot, head: Root, hand: Hand<'_>) -> Vec<Call> {
-        let head = match hand.manners {
-            Manners::Other => Root([0x67; 32]),
-            _ => head,
-        };
-        let Some(known) = self.slots.get(&slot) else {
-            return vec![];
-        };
-        let message = |member: &SyncCommitteeDuty| {
-            let message = SyncCommitteeMessage {
-                slot,
-                beacon_block_root: head,
-                validator_index: member.validator_index,
-                signature: UNSIGNED,
-            };
-            (member.pubkey, SignedData::SyncMessage(message))
-        };
-        let objects = known.members.iter().map(message).collect();
-        self.hand_in(Duty::new(slot, DutyKind::SyncMessage), objects, hand)
-    }
-
     /// Asks for what the clock has asked for and is now known to be wanted, once.
     fn go_on(&mut self, slot: Slot) -> Vec<Call> {
         let open = self.slots.get(&slot).map(|known| known.open.clone());
@@ -450,103 +377,5 @@ impl Client {
             block_root: head,
         };
         seats.into_iter().map(ask).collect()
-    }
-
-    fn sign_aggregate(
-        &self,
-        slot: Slot,
-        committee: CommitteeIndex,
-        value: &AggregateValue,
-        hand: Hand<'_>,
-    ) -> Vec<Call> {
-        let Some(known) = self.slots.get(&slot) else {
-            return vec![];
-        };
-        let aggregate = match hand.manners {
-            Manners::Other => crate::liar::other_aggregate(value).aggregate,
-            _ => value.aggregate.clone(),
-        };
-        let fork = hand.chain.fork_at(hand.chain.epoch_of(slot));
-        let object = |(item, proof): (Item, SignatureBytes)| {
-            let mut attesters = known.attesters.iter();
-            let duty = attesters.find(|duty| duty.pubkey == item.validator)?;
-            let message = AggregateAndProof {
-                aggregator_index: duty.validator_index,
-                aggregate: aggregate.clone(),
-                selection_proof: proof,
-            };
-            let sizes = &hand.chain.spec.sizes;
-            let signed = SignedAggregateAndProof::new(fork, message, UNSIGNED, sizes).ok()?;
-            (duty.committee_index == committee)
-                .then_some((item.validator, SignedData::Aggregator(signed)))
-        };
-        let selected = self.selected(slot, DutyKind::PrepareAggregator);
-        let objects = selected.into_iter().filter_map(object).collect();
-        self.hand_in(Duty::new(slot, DutyKind::Aggregator), objects, hand)
-    }
-
-    fn sign_contribution(
-        &self,
-        slot: Slot,
-        subcommittee: u64,
-        contribution: &SyncCommitteeContribution,
-        hand: Hand<'_>,
-    ) -> Vec<Call> {
-        let Some(known) = self.slots.get(&slot) else {
-            return vec![];
-        };
-        let contribution = match hand.manners {
-            Manners::Other => crate::liar::other_contribution(contribution, &hand.chain.spec.sizes),
-            _ => contribution.clone(),
-        };
-        let object = |(item, proof): (Item, SignatureBytes)| {
-            let mut members = known.members.iter();
-            let member = members.find(|member| member.pubkey == item.validator)?;
-            let message = ContributionAndProof {
-                aggregator_index: member.validator_index,
-                contribution: contribution.clone(),
-                selection_proof: proof,
-            };
-            let signed = SignedContributionAndProof {
-                message,
-                signature: UNSIGNED,
-            };
-            (item.part == subcommittee)
-                .then_some((item.validator, SignedData::SyncContribution(signed)))
-        };
-        let selected = self.selected(slot, DutyKind::PrepareSyncContribution);
-        let objects = selected.into_iter().filter_map(object).collect();
-        self.hand_in(Duty::new(slot, DutyKind::SyncContribution), objects, hand)
-    }
-
-    /// Signs objects and hands them in, one message for each part of a validator.
-    pub fn hand_in(
-        &self,
-        duty: Duty,
-        objects: Vec<(PublicKeyBytes, SignedData)>,
-        hand: Hand<'_>,
-    ) -> Vec<Call> {
-        let duty = match hand.manners {
-            Manners::Never => return vec![],
-            Manners::WrongSlot => Duty::new(Slot(duty.slot.0 + 1), duty.kind),
-            _ => duty,
-        };
-        let mut parts: BTreeMap<u64, BTreeMap<PublicKeyBytes, Partial>> = BTreeMap::new();
-        for (validator, data) in objects {
-            let signing_root = data.signing_root(hand.chain);
-            let signature = hand.scheme.sign(validator, self.share, signing_root);
-            let part = data.item();
-            let data = data.with_signature(signature);
-            let partial = Partial { data, signing_root };
-            parts.entry(part).or_default().insert(validator, partial);
-        }
-        let set = |items| {
-            Call::Offer(PartialSet {
-                duty,
-                share: self.share,
-                items,
-            })
-        };
-        parts.into_values().map(set).collect()
     }
 }

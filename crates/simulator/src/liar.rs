@@ -134,7 +134,7 @@ pub fn bad_value(
         .collect()
 }
 
-/// The data of every validator under the next one's key; a block under both keys.
+/// The data of every validator under the next one's key, as if that one had the duty; a block under both keys.
 fn misplaced(honest: &UnsignedSet, validators: &[PublicKeyBytes]) -> UnsignedSet {
     let mut set = UnsignedSet::new();
     for (validator, data) in honest {
@@ -143,7 +143,11 @@ fn misplaced(honest: &UnsignedSet, validators: &[PublicKeyBytes]) -> UnsignedSet
         if matches!(data, UnsignedData::Proposer(_)) {
             set.insert(*validator, data.clone());
         }
-        set.insert(next, data.clone());
+        let mut data = data.clone();
+        if let UnsignedData::Attester(value) = &mut data {
+            value.duty.pubkey = next;
+        }
+        set.insert(next, data);
     }
     set
 }

@@ -143,18 +143,28 @@ impl Scheme {
     }
 
     /// What a node's workers do with [`Output::Combine`](flotilla_duty::Output::Combine).
-    pub fn combine(&self, root: Root, items: &[Combination]) -> Vec<(Item, Combined)> {
+    pub fn combine(&self, items: &[Combination]) -> Vec<(Item, Combined)> {
         match self {
             Self::StandIn { threshold } => items
                 .iter()
-                .map(|item| (item.item, self.combine_stand_in(*threshold, root, item)))
+                .map(|item| (item.item, self.combine_stand_in(*threshold, item)))
                 .collect(),
-            Self::Real { threshold, keys } => combine_real(*threshold, keys, root, items),
+            Self::Real { threshold, keys } => {
+                let mut by_root: BTreeMap<Root, Vec<Combination>> = BTreeMap::new();
+                for item in items {
+                    let same = by_root.entry(item.signing_root).or_default();
+                    same.push(item.clone());
+                }
+                by_root
+                    .iter()
+                    .flat_map(|(root, items)| combine_real(*threshold, keys, *root, items))
+                    .collect()
+            }
         }
     }
 
-    fn combine_stand_in(&self, threshold: usize, root: Root, item: &Combination) -> Combined {
-        let validator = item.item.validator;
+    fn combine_stand_in(&self, threshold: usize, item: &Combination) -> Combined {
+        let (validator, root) = (item.item.validator, item.signing_root);
         let (good, bad): (Vec<_>, Vec<_>) = item
             .partials
             .iter()

@@ -190,36 +190,10 @@ impl World {
             .collect();
         let peers: Vec<_> = keys.iter().map(IdentityKey::public).collect();
         let codec = Arc::new(Codec::new(peers, HANDLED_KINDS, chain.spec.sizes));
-        let everybody: BTreeSet<PublicKeyBytes> = validators.iter().copied().collect();
-        let machines = keys
-            .into_iter()
-            .enumerate()
-            .map(|(node, key)| Machine {
-                builtin: match scenario.manners(node) {
-                    None => everybody.clone(),
-                    Some(_) => BTreeSet::new(),
-                },
-                engine: None,
-                incarnation: 0,
-                disk: Disk::default(),
-                key,
-                codec: Arc::clone(&codec),
-                cluster: Cluster {
-                    me: PeerIndex::new(node),
-                    nodes: scenario.nodes,
-                    threshold: scenario.threshold,
-                    validators: everybody.clone(),
-                },
-                offset: scenario.offsets_ms[node] * 1_000_000,
-                waking: None,
-                votes_known: true,
-                paused: false,
-            })
-            .collect();
-        let clients = scenario.clients.iter().map(|&(node, manners)| {
-            let share = ShareIndex::from_peer(node);
-            (node, Client::new(share, manners))
-        });
+        let everybody = validators.iter().copied().collect();
+        let machines = machines(&scenario, keys, &codec, &everybody);
+        let clients = scenario.clients.iter();
+        let clients = clients.map(|&(node, _)| (node, Client::new(ShareIndex::from_peer(node))));
         let beacons = Beacons::new(
             Arc::clone(&chain),
             validators.clone(),
@@ -542,6 +516,37 @@ impl World {
             .filter(|&peer| peer != node)
             .collect()
     }
+}
+
+/// The nodes' machines, all of them off.
+fn machines(
+    scenario: &Scenario,
+    keys: Vec<IdentityKey>,
+    codec: &Arc<Codec>,
+    validators: &BTreeSet<PublicKeyBytes>,
+) -> Vec<Machine> {
+    let machine = |(node, key)| Machine {
+        engine: None,
+        incarnation: 0,
+        disk: Disk::default(),
+        key,
+        codec: Arc::clone(codec),
+        cluster: Cluster {
+            me: PeerIndex::new(node),
+            nodes: scenario.nodes,
+            threshold: scenario.threshold,
+            validators: validators.clone(),
+        },
+        builtin: match scenario.manners(node) {
+            None => validators.clone(),
+            Some(_) => BTreeSet::new(),
+        },
+        offset: scenario.offsets_ms[node] * 1_000_000,
+        waking: None,
+        votes_known: true,
+        paused: false,
+    };
+    keys.into_iter().enumerate().map(machine).collect()
 }
 
 /// The chain of a scenario.

@@ -83,14 +83,15 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// Those of a chain whose slots have this length: an answer may take a sixth of a slot, a connection half of that.
+    /// Those of a chain whose slots have this length: an answer may take a quarter of a slot, and another endpoint is asked
+    /// beside it after a sixteenth; a submission may take half a slot, since what is given up may have been taken.
     pub fn for_slot(slot: Duration) -> Self {
         Self {
             connect: slot / 12,
-            query: slot / 6,
+            query: slot / 4,
             epoch_query: slot / 2,
-            submit: slot / 6,
-            publish: slot / 3,
+            submit: slot / 2,
+            publish: slot / 2,
             events_idle: slot.saturating_mul(5),
             events_reconnect: slot / 12,
         }

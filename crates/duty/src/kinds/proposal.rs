@@ -7,10 +7,8 @@ use flotilla_types::{Proposal, PublicKeyBytes, Root, SignedData, SignedProposal}
 
 use super::UNSIGNED;
 use crate::engine::Facts;
-use crate::io::UnsignedSet;
 use crate::knowledge::Knowledge;
 use crate::outcome::ValueFault;
-use crate::schedule::Definitions;
 use crate::slashing::{Block, Vote};
 
 /// S1, for the one block of a value.
@@ -56,17 +54,6 @@ pub(crate) fn check(
             })
         }
         _ => Ok(()),
-    }
-}
-
-/// Whether it is the validator's turn, by our own beacon node.
-pub(crate) fn check_turn(set: &UnsignedSet, definitions: &Definitions) -> Result<(), ValueFault> {
-    let stranger = set
-        .keys()
-        .find(|validator| !definitions.is_empty() && !definitions.contains_key(validator));
-    match stranger {
-        Some(validator) => Err(ValueFault::WrongPosition(*validator)),
-        None => Ok(()),
     }
 }
 

@@ -4,11 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flotilla_types::{AggregateValue, Attestation, SignatureBytes, Timestamp, UnsignedData};
+use flotilla_types::{
+    AggregateValue, Attestation, AttestationData, CommitteeIndex, SignatureBytes, Timestamp,
+    UnsignedData,
+};
 
 use super::{Life, Own};
 use crate::engine::Facts;
-use crate::io::{ClientRequest, Item, NotTaken, Output, Partial, PartialSet, Question, Reply};
+use crate::io::{
+    ClientRequest, Item, NotTaken, Output, Partial, PartialSet, Question, Reply, UnsignedSet,
+};
 use crate::kinds::{self, Object};
 
 /// Questions and deliveries that may wait in one duty; past it they are answered with nothing.
@@ -237,9 +242,12 @@ impl Life {
             return Some(Reply::None);
         }
         let value = self.decided.as_ref().filter(|_| self.sound)?;
-        // By ascending key, so that nodes that decided the same answer the same.
-        let mut entries = value.set.values();
-        let found = entries.find_map(|data| answer_from(data, question));
+        let found = match question {
+            Question::Attestation { committee, .. } => {
+                attestation_of(&value.set, *committee).map(Reply::Attestation)
+            }
+            other => value.set.values().find_map(|data| answer_from(data, other)),
+        };
         Some(found.unwrap_or(Reply::None))
     }
 }
@@ -258,12 +266,16 @@ enum Settled {
     Open,
 }
 
+/// What a committee attests. From Electra on the committee is no part of it, and clients that ask for committee 0 mean any.
+fn attestation_of(set: &UnsignedSet, committee: CommitteeIndex) -> Option<AttestationData> {
+    let values = || set.values().filter_map(UnsignedData::attester);
+    let own = values().find(|value| value.duty.committee_index == committee);
+    let any = || values().find(|value| committee.0 == 0 && value.data.index.0 == 0);
+    Some(own.or_else(any)?.data)
+}
+
 fn answer_from(data: &UnsignedData, question: &Question) -> Option<Reply> {
     match (data, question) {
-        (UnsignedData::Attester(value), Question::Attestation { committee, .. }) => {
-            let asked = committee.0 == 0 || value.duty.committee_index == *committee;
-            asked.then_some(Reply::Attestation(value.data))
-        }
         (UnsignedData::Proposer(proposal), Question::Block { .. }) => {
             Some(Reply::Block(proposal.clone()))
         }
@@ -303,5 +315,44 @@ fn committee_of(value: &AggregateValue) -> Option<u64> {
     match &value.aggregate {
         Attestation::Electra { committee_bits, .. } => committee_bits.only(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_types::{AttesterValue, PublicKeyBytes};
+
+    use super::*;
+
+    fn set(entries: &[(u64, u64)]) -> UnsignedSet {
+        let entry = |(place, &(committee, index)): (usize, &(u64, u64))| {
+            let mut value = AttesterValue::default();
+            value.duty.committee_index = CommitteeIndex(committee);
+            value.data.index = CommitteeIndex(index);
+            value.data.beacon_block_root.0[0] = place as u8;
+            let key = PublicKeyBytes([place as u8; 48]);
+            (key, UnsignedData::Attester(value))
+        };
+        entries.iter().enumerate().map(entry).collect()
+    }
+
+    fn place(set: &UnsignedSet, committee: u64) -> Option<u8> {
+        let data = attestation_of(set, CommitteeIndex(committee))?;
+        Some(data.beacon_block_root.0[0])
+    }
+
+    #[test]
+    fn before_electra_every_committee_has_its_own_data() {
+        let set = set(&[(1, 1), (0, 0)]);
+        assert_eq!(place(&set, 0), Some(1));
+        assert_eq!(place(&set, 1), Some(0));
+        assert_eq!(place(&set, 2), None);
+    }
+
+    #[test]
+    fn from_electra_on_committee_0_stands_for_any() {
+        let set = set(&[(5, 0), (7, 0)]);
+        assert_eq!(place(&set, 0), Some(0));
+        assert_eq!(place(&set, 7), Some(1));
     }
 }

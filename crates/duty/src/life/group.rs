@@ -150,11 +150,11 @@ impl Life {
         }));
     }
 
-    /// Signed by a threshold of shares: to the workers, all items of one root in one request.
+    /// Signed by a threshold of shares: to the workers, all items in one request.
     pub(super) fn combine(&mut self, now: Timestamp, facts: &Facts<'_>, out: &mut Vec<Output>) {
         let threshold = facts.cluster.threshold;
         let alone = self.agreement.is_none();
-        let mut batches: BTreeMap<Root, Vec<Combination>> = BTreeMap::new();
+        let mut items = Vec::new();
         for (item, state) in &mut self.items {
             if state.group != Group::Collecting {
                 continue;
@@ -180,21 +180,19 @@ impl Life {
             if state.permitted(target) {
                 state.group = Group::Combining;
                 let partials = state.book.usable(target.root);
-                batches.entry(target.root).or_default().push(Combination {
+                items.push(Combination {
                     item: *item,
+                    signing_root: target.root,
                     partials,
                 });
             }
         }
-        out.extend(
-            batches
-                .into_iter()
-                .map(|(signing_root, items)| Output::Combine {
-                    duty: self.duty,
-                    signing_root,
-                    items,
-                }),
-        );
+        if !items.is_empty() {
+            out.push(Output::Combine {
+                duty: self.duty,
+                items,
+            });
+        }
     }
 
     /// What the workers made of claimed partial signatures.

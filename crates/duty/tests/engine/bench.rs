@@ -166,21 +166,13 @@ impl Bench {
     /// Workers combine whatever they were asked to.
     pub fn combine(&mut self, kind: DutyKind) {
         for output in self.outputs.clone() {
-            if let Output::Combine {
-                duty,
-                signing_root,
-                items,
-            } = output
+            if let Output::Combine { duty, items } = output
                 && duty.kind == kind
             {
                 let group = || Combined::Signature(checked(GROUP));
                 let results = items.iter().map(|asked| (asked.item, group()));
                 let results = results.collect();
-                self.step(Input::Combined {
-                    duty,
-                    signing_root,
-                    results,
-                });
+                self.step(Input::Combined { duty, results });
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The chain-split guard, where votes are cast and again where shares sign.
+//! What is voted for: the chain-split guard, where votes are cast and again where shares sign; and invented duties.
 
 use flotilla_duty::guard::{Question, Verdict};
 use flotilla_duty::io::Item;
@@ -98,6 +98,32 @@ fn a_block_that_is_late_at_the_epochs_border_does_not_cost_the_vote() {
 fn a_node_without_beacon_node_and_memory_follows_the_others() {
     assert!(votes(false, STRANGE, Verdict::Silent));
     assert!(!votes(false, STRANGE, Verdict::Unknown));
+}
+
+#[test]
+fn a_duty_that_our_beacon_node_does_not_list_is_not_voted_for() {
+    let invented = attester(crate::bench::BOB, AT);
+    for assigned in [vec![duty()], vec![]] {
+        let mut bench = Bench::started(SLOTS + 1, Signer::Builtin);
+        bench.assign(1, &assigned, &[]);
+        bench.until(bench.chain.due(DUTY));
+        bench.taken();
+        let value = value(&[invented], data(AT, 1, OURS));
+        bench.say(leader(DUTY), DUTY, MessageKind::PrePrepare, &value);
+        assert_eq!(question(&bench), None);
+        assert_eq!(bench.said(), []);
+    }
+}
+
+#[test]
+fn a_duty_of_an_epoch_whose_list_is_not_known_here_is_voted_for() {
+    let mut bench = Bench::started(SLOTS + 1, Signer::Builtin);
+    bench.until(bench.chain.due(DUTY));
+    bench.taken();
+    let value = value(&[duty()], data(AT, 1, OURS));
+    bench.say(leader(DUTY), DUTY, MessageKind::PrePrepare, &value);
+    answer(&mut bench, Verdict::Fits);
+    assert!(bench.said().contains(&MessageKind::Prepare));
 }
 
 /// What becomes of a decision that the others have reached without us, after this verdict on it.

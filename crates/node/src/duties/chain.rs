@@ -74,15 +74,13 @@ async fn vote(
     let finality = beacon.finality_checkpoints().await?;
     let justified = finality.current_justified;
     let is_ours = [justified, finality.previous_justified, finality.finalized].contains(&source);
-    if !is_ours && source.epoch <= justified.epoch {
-        // Justified of old on our chain, or on another one. Before anything is justified the root is zero.
-        let canonical = source.root == Root::default()
-            || beacon
-                .header(BlockId::Root(source.root))
-                .await?
-                .is_some_and(|header| header.canonical);
-        if !canonical {
-            return Ok(Verdict::Conflicts);
+    // Before anything is justified the root is zero.
+    if !is_ours && source.root != Root::default() {
+        match beacon.header(BlockId::Root(source.root)).await? {
+            Some(header) if header.canonical => {}
+            // Not on our chain, where something later or as late is justified.
+            _ if source.epoch <= justified.epoch => return Ok(Verdict::Conflicts),
+            _ => return Ok(Verdict::Unknown),
         }
     }
     let Some(header) = beacon.header(BlockId::Root(target.root)).await? else {

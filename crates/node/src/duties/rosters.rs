@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::synthetic::{self, Rehearsal};
 use super::{failed, is_active_in};
+use crate::telemetry::ClusterTelemetry;
 
 /// Our validators as the chain knows them, asked for once an epoch.
 #[derive(Debug)]
@@ -105,10 +106,10 @@ impl List {
 
 /// The lists as last heard, for validator clients, which ask for them often. A list whose dependent root has changed is
 /// forgotten, so that a reorg or a late block leaves none behind.
-#[derive(Debug)]
 pub(crate) struct Rosters {
     /// Our validators.
     pub members: Members,
+    telemetry: Option<ClusterTelemetry>,
     lists: std::sync::Mutex<BTreeMap<(Epoch, Roster), Arc<List>>>,
     chain: Arc<Chain>,
     rehearsal: Option<Rehearsal>,
@@ -123,9 +124,18 @@ impl Rosters {
     pub fn new(keys: Vec<PublicKeyBytes>, chain: Arc<Chain>, rehearsal: Option<Rehearsal>) -> Self {
         Self {
             members: Members::new(keys),
+            telemetry: None,
             lists: std::sync::Mutex::default(),
             chain,
             rehearsal,
+        }
+    }
+
+    /// Counts what the lists answer and what moved heads make stale.
+    pub fn counted_by(self, telemetry: ClusterTelemetry) -> Self {
+        Self {
+            telemetry: Some(telemetry),
+            ..self
         }
     }
 
@@ -161,6 +171,9 @@ impl Rosters {
         roster: Roster,
     ) -> Result<Arc<List>, QueryError> {
         let known = self.lock().get(&(epoch, roster)).cloned();
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.cached(label(roster), known.is_some());
+        }
         match known {
             Some(list) => Ok(list),
             None => self.ask(beacon, epoch, roster).await,
@@ -195,17 +208,30 @@ impl Rosters {
         let next = Epoch(epoch.0.saturating_add(1));
         self.lock().retain(|&(of, roster), list| {
             let root = list.dependent_root;
-            match roster {
+            let stays = match roster {
                 Roster::Attesters if of == epoch => root == previous,
                 Roster::Attesters if of == next => root == current,
                 Roster::Proposers if of == epoch => root == previous || root == current,
                 _ => true,
+            };
+            if let Some(telemetry) = self.telemetry.as_ref().filter(|_| !stays) {
+                telemetry.cache_dropped(label(roster), 1);
             }
+            stays
         });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Epoch, Roster), Arc<List>>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The list's name in metrics (spec 30 §7.3).
+const fn label(roster: Roster) -> &'static str {
+    match roster {
+        Roster::Attesters => "attester_duties",
+        Roster::Proposers => "proposer_duties",
+        Roster::SyncCommittee => "sync_committee_duties",
     }
 }
 

@@ -230,7 +230,7 @@ fn unknown_fork(view: &View<'_>) -> Option<String> {
 }
 
 fn few_peers(view: &View<'_>) -> Option<String> {
-    let (connected, needed) = (view.most_connected(), view.facts.quorum.saturating_sub(1));
+    let (connected, needed) = (view.most_connected()?, view.facts.quorum.saturating_sub(1));
     (connected < needed).then(|| format!("{connected} of {needed} peers needed"))
 }
 

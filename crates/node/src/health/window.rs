@@ -55,12 +55,10 @@ impl View<'_> {
         self.samples.back().map(|sample| &sample.counts)
     }
 
-    /// Most peers connected at once in the last five minutes.
-    pub fn most_connected(&self) -> usize {
-        self.short()
-            .map(|sample| sample.connected)
-            .max()
-            .unwrap_or(0)
+    /// Most peers connected at once in the last five minutes; `None` at the first look, when connections are being made.
+    pub fn most_connected(&self) -> Option<usize> {
+        let most = self.short().map(|sample| sample.connected).max();
+        most.filter(|_| self.samples.len() > 1)
     }
 
     /// How much a counter has grown in five minutes.

@@ -2,12 +2,13 @@
 
 use flotilla_beacon::client::AttestationRewards;
 use flotilla_types::Epoch;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// An epoch's attestations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EpochReport {
     /// The epoch.
+    #[serde(serialize_with = "number")]
     pub epoch: Epoch,
     /// Validators whose attestation is accounted for.
     pub validators: u64,
@@ -19,6 +20,11 @@ pub struct EpochReport {
     pub target: u64,
     /// The same for the head.
     pub head: u64,
+}
+
+/// As a number, like all others on the status page; the Beacon API writes text.
+fn number<S: Serializer>(epoch: &Epoch, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(epoch.0)
 }
 
 impl EpochReport {

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flotilla_duty::io::PartialSet;
-use flotilla_types::{Duty, DutyKind, PublicKeyBytes, Root, Slot};
+use flotilla_duty::io::{Item, PartialSet};
+use flotilla_types::{Duty, DutyKind, Root, Slot};
 
 /// Slots after which nothing more is expected for a duty; an attestation is worth little by then.
 const SETTLE_SLOTS: u64 = 16;
@@ -41,8 +41,8 @@ struct Entry {
     expected: Option<usize>,
     /// Validators signed for, by peer.
     seen: BTreeMap<usize, usize>,
-    /// What was signed first for each validator.
-    roots: BTreeMap<PublicKeyBytes, Root>,
+    /// What was signed first for each item.
+    roots: BTreeMap<Item, Root>,
     /// Whether anybody signed something else for one of them.
     differs: bool,
     /// Who signed which root; for sync committee messages, whose root is the same for all validators.
@@ -55,7 +55,7 @@ pub struct Settled {
     pub duty: Duty,
     /// Partial signatures expected from each peer; `None` if the duty was not ours to expect.
     pub expected: Option<usize>,
-    /// Whether peers signed different roots for one validator.
+    /// Whether peers signed different roots for one item.
     pub differs: bool,
     /// Peers that signed the same head, the largest group first; only for sync committee messages.
     pub cohorts: Vec<BTreeSet<usize>>,
@@ -78,7 +78,8 @@ impl Settled {
 impl Entry {
     fn note(&mut self, peer: usize, set: &PartialSet) {
         for (validator, partial) in &set.items {
-            let first = self.roots.entry(*validator).or_insert(partial.signing_root);
+            let item = Item::of(*validator, &partial.data);
+            let first = self.roots.entry(item).or_insert(partial.signing_root);
             self.differs |= *first != partial.signing_root;
             let has_room = self.cohorts.len() < COHORTS;
             let is_known = self.cohorts.contains_key(&partial.signing_root);
@@ -154,7 +155,9 @@ pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use flotilla_crypto::ShareIndex;
     use flotilla_duty::io::Partial;
-    use flotilla_types::{SignatureBytes, SignedData, SyncCommitteeMessage, ValidatorIndex};
+    use flotilla_types::{
+        PublicKeyBytes, SignatureBytes, SignedData, SyncCommitteeMessage, ValidatorIndex,
+    };
 
     use super::*;
 

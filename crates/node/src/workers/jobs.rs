@@ -220,19 +220,25 @@ fn verify_here(keys: &KeyTable, signed: Vec<(usize, Signed)>) -> BTreeSet<usize>
     bad
 }
 
-/// Combines partial signatures over one root on the pool; one result per validator asked for.
+/// Combines partial signatures on the pool, those over one root together; one result per item asked for.
 pub async fn combine(
     workers: &Workers,
     keys: Arc<KeyTable>,
     threshold: usize,
-    signing_root: Root,
     items: Vec<Combination>,
 ) -> Result<Vec<(Item, Combined)>, WorkError> {
     // One batch shares its pairings, so splitting pays less than for signing; but half the batch on each of two threads still
     // ends sooner.
     workers
         .run_split(items, move |part| {
-            combine_here(&keys, threshold, signing_root, part)
+            let mut by_root: BTreeMap<Root, Vec<Combination>> = BTreeMap::new();
+            for item in part {
+                by_root.entry(item.signing_root).or_default().push(item);
+            }
+            by_root
+                .into_iter()
+                .flat_map(|(root, items)| combine_here(&keys, threshold, root, items))
+                .collect()
         })
         .await
 }
@@ -359,6 +365,7 @@ mod tests {
         let keys = Arc::new(KeyTable::new(groups.iter().map(Group::public)).unwrap());
         let combination = |group: &Group| Combination {
             item: Item::whole(group.key),
+            signing_root: ROOT,
             partials: group
                 .claims()
                 .into_iter()
@@ -370,9 +377,7 @@ mod tests {
         items[3].partials[0].1 = items[3].partials[1].1;
         items[3].partials[2].1 = items[3].partials[1].1;
         let workers = Workers::start().unwrap();
-        let results = combine(&workers, keys, 3, ROOT, items.clone())
-            .await
-            .unwrap();
+        let results = combine(&workers, keys, 3, items.clone()).await.unwrap();
         assert!(
             results
                 .iter()

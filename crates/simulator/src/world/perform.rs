@@ -53,11 +53,7 @@ impl World {
                 signing_root,
                 claims,
             } => self.check(node, duty, signing_root, claims),
-            Output::Combine {
-                duty,
-                signing_root,
-                items,
-            } => self.combine(node, duty, signing_root, &items),
+            Output::Combine { duty, items } => self.combine(node, duty, &items),
             Output::Submit { duty, items } => self.submit(node, duty, items),
             told => self.hear(node, told),
         }
@@ -241,8 +237,8 @@ impl World {
         );
     }
 
-    fn combine(&mut self, node: usize, duty: Duty, signing_root: Root, items: &[Combination]) {
-        let results = self.scheme.combine(signing_root, items);
+    fn combine(&mut self, node: usize, duty: Duty, items: &[Combination]) {
+        let results = self.scheme.combine(items);
         let after = self.dice.between(WORK.0, WORK.1);
         if self.honest(node) {
             for (item, combined) in &results {
@@ -252,15 +248,7 @@ impl World {
                 }
             }
         }
-        self.answer(
-            node,
-            after,
-            Input::Combined {
-                duty,
-                signing_root,
-                results,
-            },
-        );
+        self.answer(node, after, Input::Combined { duty, results });
     }
 
     fn submit(&mut self, node: usize, duty: Duty, items: Vec<(Item, SignedData)>) {
