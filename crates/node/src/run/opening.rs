@@ -49,6 +49,11 @@ pub(super) async fn open_folders(
         }
         opened.push(cluster);
     }
+    for cluster in &config.clusters {
+        if let Some(validator) = cluster.signers.stranger(|key| owners.contains_key(key)) {
+            return Err(StartError::StrangerInSigners(validator));
+        }
+    }
     if opened.is_empty() {
         Err(StartError::NoCluster)
     } else {
