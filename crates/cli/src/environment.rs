@@ -21,8 +21,9 @@ const OUR_COMMANDS: [&str; 7] = [
 
 /// Flags that Charon's commands do not have, though ours of the same name do. Another program's variable that happens to be called
 /// like one of them must not decide who signs.
-const OUR_FLAGS: [&str; 9] = [
+const OUR_FLAGS: [&str; 10] = [
     "signer",
+    "signer-file",
     "change-signer",
     "p2p-peer",
     "password-file",

@@ -14,7 +14,7 @@ use flotilla_node::config::{
 };
 use flotilla_node::folder::Paths;
 use flotilla_node::preparations::OVERRIDES_FILE_NAME;
-use flotilla_node::slashing::SignerKind;
+use flotilla_node::signers::Signers;
 use flotilla_p2p::Multiaddr;
 use flotilla_testnet::options::parse_duration;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,9 @@ pub struct Arguments {
     /// Who signs: `builtin` or `vc`, a validator client. A share has one signer (S7).
     #[arg(long, default_value = "vc", value_parser = ["vc", "builtin"])]
     signer: String,
+    /// Other signers for single validators: a file with lines `0x<PUBLIC KEY> builtin` or `0x<PUBLIC KEY> vc`.
+    #[arg(long)]
+    signer_file: Option<PathBuf>,
     /// The slashing database knows another signer for these shares; take over from it.
     #[arg(long)]
     change_signer: bool,
@@ -358,7 +361,7 @@ impl Arguments {
                 peer.index
             );
         }
-        let signer = SignerKind::from_name(&self.signer).context("--signer")?;
+        let signers = self.signers()?;
         let addresses = self.validator_api_addresses(count)?;
         let tls = self
             .vc_tls_cert_file
@@ -395,13 +398,25 @@ impl Arguments {
                     address: addresses[place],
                     tls: tls.clone(),
                 },
-                signer,
+                signers: signers.clone(),
                 change_signer: self.change_signer,
                 listen,
                 peers,
             }
         };
         Ok(all.into_iter().enumerate().map(cluster).collect())
+    }
+
+    fn signers(&self) -> anyhow::Result<Signers> {
+        let signers = Signers::all(self.signer == "builtin");
+        let Some(path) = &self.signer_file else {
+            return Ok(signers);
+        };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("--signer-file {}", path.display()))?;
+        signers
+            .with_file(&text)
+            .with_context(|| format!("--signer-file {}", path.display()))
     }
 
     /// One address for each cluster; from a single one on, ports are counted up.

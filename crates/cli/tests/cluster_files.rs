@@ -431,3 +431,35 @@ fn a_bad_file_is_refused_in_one_sentence() {
         assert!(error.contains(expected), "{expected} in {error}");
     }
 }
+
+/// S7: nobody signs by a file that was misread, or that is about other validators.
+#[test]
+fn a_signer_file_that_is_not_about_the_cluster_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let cluster = folder.path().join("cluster");
+    create_cluster(&cluster, &[]);
+    let (node, signers) = (cluster.join("node0"), folder.path().join("signers"));
+    let run = [
+        "run",
+        "--data-dir",
+        path(&node),
+        "--signer-file",
+        path(&signers),
+        "--monitoring-address",
+        "127.0.0.1:0",
+        "--beacon-node-endpoints",
+        "http://127.0.0.1:9",
+    ];
+    let error = failure(&run);
+    assert!(error.contains("--signer-file"), "{error}");
+    std::fs::write(&signers, "0x12 builtin\n").unwrap();
+    let error = failure(&run);
+    assert!(error.contains("line 1"), "{error}");
+    let stranger = format!("0x{}", "8a".repeat(48));
+    std::fs::write(&signers, format!("{stranger} vc\n")).unwrap();
+    let error = failure(&run);
+    assert!(
+        error.contains(&stranger) && error.contains("none of the clusters"),
+        "{error}"
+    );
+}

@@ -12,7 +12,7 @@ use flotilla_cluster::Network;
 use flotilla_p2p::Multiaddr;
 
 use crate::folder::{IdentityPassword, Paths};
-use crate::slashing::SignerKind;
+use crate::signers::Signers;
 
 /// A node: what its clusters share, and the clusters.
 #[derive(Clone, Debug)]
@@ -62,8 +62,8 @@ pub struct ClusterConfig {
     /// Where validator clients are served.
     pub validator_api: ValidatorApiConfig,
     /// Who makes this node's partial signatures (S7).
-    pub signer: SignerKind,
-    /// The signer that the database knows is to be replaced by `signer`.
+    pub signers: Signers,
+    /// The signer that the database knows is to be replaced by these.
     pub change_signer: bool,
     /// TCP addresses to listen on.
     pub listen: Vec<SocketAddr>,

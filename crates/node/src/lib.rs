@@ -36,6 +36,7 @@ pub mod remote;
 mod run;
 mod shell;
 pub mod signer;
+pub mod signers;
 pub mod slashing;
 pub mod telemetry;
 mod validator_api;

@@ -338,7 +338,9 @@ async fn start(
         lock: folder.paths.lock.clone(),
         source,
     })?;
-    let (database, opened) = open_database(&data, &config, context, &validators).await?;
+    let signing = config.signers.of(&validators);
+    let (database, opened) =
+        open_database(&data, &config, signing.kind, context, &validators).await?;
     let codec = Codec::new(
         peers.iter().map(|peer| peer.public_key).collect(),
         HANDLED_KINDS,
@@ -370,9 +372,11 @@ async fn start(
     let graffiti = graffiti.on(&beacon.version().await.unwrap_or_default());
     let exits = Exits::open(&data)?;
     let identity = folder.identity.clone();
-    let signer = match config.signer {
-        SignerKind::Builtin => Some(open_signer(folder, &config, workers).await?),
+    let signer = match signing.kind {
         SignerKind::ValidatorClient => None,
+        SignerKind::Builtin | SignerKind::Mixed(_) => {
+            Some(open_signer(folder, &config, signing.builtin, workers).await?)
+        }
     };
     let members: BTreeSet<PublicKeyBytes> = validators.iter().copied().collect();
     let mut engine = Engine::new(duty::Config {
@@ -460,12 +464,12 @@ async fn start(
         lock,
         builder_api: context.config.builder_api,
         lock_hash,
-        signer: config.signer.name(),
+        signer: signing.kind.name(),
         opened,
         started_ms: started.as_millis(),
         heard: Mutex::new(BTreeMap::new()),
         health: Health::default(),
-        client_activity: (config.signer == SignerKind::ValidatorClient).then(|| api.activity()),
+        client_activity: (signing.kind != SignerKind::Builtin).then(|| api.activity()),
         is_client_silent: AtomicBool::new(false),
         _held,
     };
@@ -487,6 +491,7 @@ fn multiaddr(address: &std::net::SocketAddr) -> p2p::Multiaddr {
 async fn open_database(
     data: &std::path::Path,
     config: &ClusterConfig,
+    signer: SignerKind,
     context: Context<'_>,
     validators: &[PublicKeyBytes],
 ) -> Result<(Database, slashing::OpenReport), StartError> {
@@ -501,8 +506,7 @@ async fn open_database(
             Err(_) => true,
         },
     };
-    let (folder, signer, change_signer) =
-        (data.to_owned(), Some(config.signer), config.change_signer);
+    let (folder, signer, change_signer) = (data.to_owned(), Some(signer), config.change_signer);
     let (genesis_validators_root, slots_per_epoch) = (
         context.chain.genesis_validators_root,
         context.chain.spec.slots_per_epoch,
@@ -564,19 +568,24 @@ fn tell_import(imported: &Imported) {
 async fn open_signer(
     folder: Folder,
     config: &ClusterConfig,
+    builtin: BTreeSet<PublicKeyBytes>,
     workers: &Workers,
 ) -> Result<Signer, StartError> {
     let passwords = match &config.password_file {
         Some(path) => Passwords::File(path.clone()),
         None => Passwords::Beside,
     };
-    let shares = tokio::task::spawn_blocking(move || folder.shares(&passwords))
+    let mut shares = tokio::task::spawn_blocking(move || folder.shares(&passwords))
         .await
         .map_err(|error| StartError::Stopped(format!("opening keystores: {error}")))??;
     shares
         .warnings
         .iter()
         .for_each(|warning| warn!(%warning, "keystores"));
+    // S7: with the others a validator client signs.
+    shares
+        .secrets
+        .retain(|validator, _| builtin.contains(validator));
     info!(
         shares = shares.secrets.len(),
         "built-in signer holds our key shares"

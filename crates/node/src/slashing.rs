@@ -59,28 +59,41 @@ pub enum SignerKind {
     Builtin,
     /// A validator client holds them and signs through the Beacon API.
     ValidatorClient,
+    /// This process holds some, a validator client the others; the digest tells one division from another.
+    Mixed([u8; 32]),
 }
 
+/// How a division is written in the file, before its digest.
+const MIXED: &str = "mixed:";
+
 impl SignerKind {
-    /// The word used on the command line and in the file.
+    /// The word for people, of which the first two are used on the command line.
     pub fn name(self) -> &'static str {
         match self {
             SignerKind::Builtin => "builtin",
             SignerKind::ValidatorClient => "vc",
+            SignerKind::Mixed(_) => "mixed",
         }
     }
 
-    /// The reverse of [`name`](Self::name).
-    pub fn from_name(name: &str) -> Option<Self> {
+    /// Reads what is written in the file, the reverse of its text form.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if let Some(digest) = text.strip_prefix(MIXED) {
+            let digest = hex::decode(digest).ok()?;
+            return digest.try_into().ok().map(SignerKind::Mixed);
+        }
         [SignerKind::Builtin, SignerKind::ValidatorClient]
             .into_iter()
-            .find(|kind| kind.name() == name)
+            .find(|kind| kind.name() == text)
     }
 }
 
 impl fmt::Display for SignerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            SignerKind::Mixed(digest) => write!(f, "{MIXED}{}", hex::encode(digest)),
+            kind => f.write_str(kind.name()),
+        }
     }
 }
 

@@ -52,6 +52,8 @@ pub fn chain() -> Arc<Chain> {
 pub enum Signer {
     Builtin,
     Client,
+    /// The built-in one for Alice, a client for Bob.
+    Mixed,
 }
 
 impl Bench {
@@ -71,6 +73,7 @@ impl Bench {
             builtin: match signer {
                 Signer::Builtin => validators,
                 Signer::Client => BTreeSet::new(),
+                Signer::Mixed => [ALICE].into(),
             },
             started: now,
             votes_known: true,

@@ -8,7 +8,7 @@ use flotilla_types::{
 };
 
 use crate::bench::{
-    ALICE, Bench, SLOT, Signer, attestation, attester, checked, data, index, value,
+    ALICE, BOB, Bench, SLOT, Signer, attestation, attester, checked, data, index, value,
 };
 
 const AT: u64 = 3;
@@ -201,6 +201,36 @@ fn where_the_built_in_signer_signs_a_client_is_refused() {
     bench.until(bench.chain.due(DUTY));
     offer(&mut bench, 1, DUTY, attestation(duty(), agreed()));
     assert_eq!(bench.replies(), [(1, refused(NotTaken::Builtin))]);
+}
+
+#[test]
+fn s7_each_validator_of_a_divided_folder_has_its_own_signer() {
+    let mut bench = Bench::started(1, Signer::Mixed);
+    let both = [duty(), attester(BOB, AT)];
+    bench.assign(0, &both, &[]);
+    bench.until(bench.chain.due(DUTY));
+    let agreed_value = value(&both, agreed());
+    bench.step(Input::Fetched {
+        duty: DUTY,
+        result: Ok(agreed_value.clone()),
+    });
+    bench.decide(DUTY, &agreed_value);
+    bench.record();
+    bench.sign(DutyKind::Attester);
+    let sent = bench.sent();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].items.keys().eq([&ALICE]), "{sent:?}");
+
+    bench.taken();
+    offer(&mut bench, 1, DUTY, attestation(duty(), agreed()));
+    offer(&mut bench, 2, DUTY, attestation(both[1], agreed()));
+    bench.record();
+    let replies = bench.replies();
+    assert_eq!(replies[0], (1, refused(NotTaken::Builtin)));
+    assert_eq!(replies[1], (2, Reply::Taken));
+    let sent = bench.sent();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].items.keys().eq([&BOB]), "{sent:?}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn rejected(bench: &mut Bench, set: PartialSet) -> Vec<Rejected> {
             from: culprit,
             reason,
             ..
-        } if *culprit == from => Some(reason.clone()),
+        } if *culprit == from => Some(*reason),
         _ => None,
     });
     reasons.collect()
@@ -140,15 +140,11 @@ fn a_second_root_of_one_share_is_refused() {
 fn a_signature_of_another_fork_or_signer_is_found_by_the_workers_and_others_take_its_place() {
     let mut bench = signed();
     bench.hear(&[1, 2], DUTY, &[attestation(duty(), agreed())]);
-    let (signing_root, item) = bench
+    let item = bench
         .outputs
         .iter()
         .find_map(|output| match output {
-            Output::Combine {
-                duty: DUTY,
-                signing_root,
-                items,
-            } => Some((*signing_root, items[0].item)),
+            Output::Combine { duty: DUTY, items } => Some(items[0].item),
             _ => None,
         })
         .unwrap();
@@ -160,11 +156,10 @@ fn a_signature_of_another_fork_or_signer_is_found_by_the_workers_and_others_take
     };
     bench.step(Input::Combined {
         duty: DUTY,
-        signing_root,
         results: vec![(item, short)],
     });
     let culprit = bench.outputs.iter().find_map(|output| match output {
-        Output::Rejected { from, reason, .. } => Some((from.get(), reason.clone())),
+        Output::Rejected { from, reason, .. } => Some((from.get(), *reason)),
         _ => None,
     });
     assert_eq!(culprit, Some((1, Rejected::BadSignature)));

@@ -73,6 +73,11 @@ pub enum StartError {
         /// Its network.
         network: String,
     },
+    /// The file that says who signs is not about these clusters.
+    #[error(
+        "the signer file names validator {0}, which is in none of the clusters; remove it, or name the data folder that has it"
+    )]
+    StrangerInSigners(PublicKeyBytes),
     /// A lock hash of another length than 32 bytes.
     #[error("{0}: lock_hash must have 32 bytes")]
     LockHash(PathBuf),

@@ -1,9 +1,11 @@
 //! Opening the clusters' folders: files, locks, names. Nothing here talks to a peer or a beacon node.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use flotilla_cluster::{ContractWallet, LoadOptions, Networks, RENEWAL_PERIOD, VerifyOptions};
+use flotilla_cluster::{
+    ContractWallet, LoadOptions, Network, Networks, RENEWAL_PERIOD, VerifyOptions,
+};
 use flotilla_types::{PublicKeyBytes, Timestamp};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
@@ -46,6 +48,11 @@ pub(super) async fn open_folders(
             }
         }
         opened.push(cluster);
+    }
+    for cluster in &config.clusters {
+        if let Some(validator) = cluster.signers.stranger(|key| owners.contains_key(key)) {
+            return Err(StartError::StrangerInSigners(validator));
+        }
     }
     if opened.is_empty() {
         Err(StartError::NoCluster)
@@ -98,11 +105,8 @@ async fn open_folder(
         };
         let folder = Folder::open(paths, &password, &LoadOptions { verify, no_verify })?;
         let network = networks.by_fork_version(folder.lock.fork_version()).ok();
-        if let Some(network) = network.filter(|network| rehearses && network.has_real_money()) {
-            return Err(StartError::RehearsalOfRealMoney {
-                lock: folder.paths.lock,
-                network: network.name.clone(),
-            });
+        if rehearses {
+            check_rehearsal(network, &folder.paths.lock)?;
         }
         let name = network.map_or_else(|| "unknown".into(), |network| network.name.clone());
         Ok::<_, StartError>((folder, name))
@@ -164,6 +168,17 @@ async fn open_folder(
     })
 }
 
+/// Blocks are signed for rehearsal only where a mistake costs no money.
+fn check_rehearsal(network: Option<&Network>, lock: &Path) -> Result<(), StartError> {
+    match network {
+        Some(network) if network.has_real_money() => Err(StartError::RehearsalOfRealMoney {
+            lock: lock.to_owned(),
+            network: network.name.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Marks the identity key as used, now and every second until the returned guard is dropped.
 async fn hold_key_file(folder: &Folder) -> Result<DropGuard, StartError> {
     let lock = KeyFileLock::acquire(&folder.paths.identity, &folder.lock, wall_clock())?;
@@ -184,4 +199,31 @@ async fn hold_key_file(folder: &Folder) -> Result<DropGuard, StartError> {
         }
     });
     Ok(stop.drop_guard())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn proposals_are_rehearsed_on_test_networks_only() {
+        let networks = Networks::public();
+        let check = |name| {
+            let network = networks.by_name(name).unwrap();
+            check_rehearsal(Some(network), Path::new("cluster-lock.json"))
+        };
+        for name in ["hoodi", "sepolia"] {
+            assert!(check(name).is_ok(), "{name}");
+        }
+        for name in ["mainnet", "gnosis"] {
+            let error = check(name).unwrap_err().to_string();
+            assert!(
+                error.contains(name) && error.contains("--synthetic-block-proposals"),
+                "{error}"
+            );
+        }
+        assert!(check_rehearsal(None, Path::new("cluster-lock.json")).is_ok());
+    }
 }

@@ -205,7 +205,7 @@ impl Store {
             _ => None,
         };
         let signer = self.value("signer")?.map(|name| {
-            SignerKind::from_name(&name)
+            SignerKind::from_text(&name)
                 .ok_or_else(|| StoreError::Damaged(format!("meta signer is {name:?}")))
         });
         Ok(Some(Meta {
@@ -254,7 +254,7 @@ impl Store {
         put(
             &transaction,
             "signer",
-            meta.signer.map(|kind| kind.name().to_owned()),
+            meta.signer.map(|kind| kind.to_string()),
         )?;
         put(
             &transaction,

@@ -522,6 +522,59 @@ fn folder_without_a_database_has_no_snapshot() {
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
 }
 
+/// Some validators of a folder move from one signer to the other: as bad as if all did.
+#[test]
+fn another_division_between_signers_is_a_change_of_signer() {
+    let folder = TempDir::new().unwrap();
+    let divided = |digest: u8, slot: u64| Opening {
+        signer: Some(SignerKind::Mixed([digest; 32])),
+        validators_active: true,
+        ..opening(folder.path(), slot)
+    };
+    let (database, report) = reopened(&divided(1, 100));
+    assert_eq!(report.doubts, [Doubt::Missing]);
+    database.close();
+    let (database, report) = reopened(&divided(1, 101));
+    assert_eq!(report.doubts, []);
+    database.close();
+    for asked in [
+        SignerKind::Mixed([2; 32]),
+        SignerKind::Builtin,
+        SignerKind::ValidatorClient,
+    ] {
+        let opening = Opening {
+            signer: Some(asked),
+            ..divided(1, 102)
+        };
+        let error = Database::open(&opening).map(|_| ()).unwrap_err();
+        assert!(matches!(error, OpenError::OtherSigner { .. }), "{error}");
+    }
+    let (_, report) = reopened(&Opening {
+        change_signer: true,
+        ..divided(2, 103)
+    });
+    let expected = Doubt::SignerChanged {
+        from: SignerKind::Mixed([1; 32]),
+        to: SignerKind::Mixed([2; 32]),
+    };
+    assert_eq!(report.doubts, [expected]);
+    assert!(report.embargo.is_some());
+}
+
+#[test]
+fn a_signer_is_read_as_it_was_written() {
+    for kind in [
+        SignerKind::Builtin,
+        SignerKind::ValidatorClient,
+        SignerKind::Mixed([0xab; 32]),
+    ] {
+        assert_eq!(SignerKind::from_text(&kind.to_string()), Some(kind));
+    }
+    for text in ["", "mixed", "mixed:", "mixed:abcd", "Builtin"] {
+        assert_eq!(SignerKind::from_text(text), None, "{text}");
+    }
+}
+
 #[test]
 fn other_chain_other_signer_and_older_shares_are_errors() {
     let folder = TempDir::new().unwrap();

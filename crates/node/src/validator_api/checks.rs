@@ -163,12 +163,11 @@ mod tests {
         let validator = public(&group);
         let keys = Arc::new(KeyTable::new([(validator, vec![public(&share)])]).unwrap());
         let workers = Workers::start().unwrap();
-        type Build = fn(SignatureBytes) -> SignedData;
-        let pairs: [(Build, SignedData); 2] = [
-            (aggregate, aggregator_selection()),
-            (contribution, contributor_selection()),
-        ];
-        for (object, selection) in pairs {
+        type Wrap = fn(SignatureBytes) -> SignedData;
+        for (object, selection) in [
+            (aggregate as Wrap, aggregator_selection()),
+            (contribution as Wrap, contributor_selection()),
+        ] {
             let root = selection.signing_root(&chain());
             for (signer, is_group) in [(&group, true), (&share, false)] {
                 let proof = SignatureBytes(signer.sign(&root.0).to_bytes());
