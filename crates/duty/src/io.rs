@@ -456,7 +456,7 @@ pub enum Input {
     Kept(PartialSet),
     /// Who receives the fees of each validator's blocks; replaces what was said before.
     FeeRecipients(BTreeMap<PublicKeyBytes, ExecutionAddress>),
-    /// Whether all members read several contributions of one validator (spec 30 §2.4).
+    /// Whether several contributions of one validator are written, which a quorum reads (spec 30 §2.4).
     Plural(bool),
     /// A consensus message, checked with all that it carries; our own come back through here too.
     Consensus(Verified<ConsensusMessage>),

@@ -360,12 +360,12 @@ pub(crate) async fn ask_peers(cluster: Arc<Cluster>) {
     }
 }
 
-/// Several contributions of one validator can be agreed on once every member says that it reads them (spec 30 §2.4). Which
-/// form is written is the leader's affair: newer members read both.
+/// Several contributions of one validator can be agreed on once a quorum says that it reads them, as in the field (spec 30
+/// §1.9), and nobody who answers says otherwise. Which form is written is the leader's affair: newer members read both.
 async fn tell_plural(cluster: &Cluster) {
     let parts = &cluster.parts;
     let heard = cluster.heard();
-    let plural = heard.len() + 1 == parts.codec.nodes()
+    let plural = heard.len() + 1 >= quorum(parts.codec.nodes())
         && heard
             .values()
             .all(|version| writes_plural_contributions([version.as_str()]));

@@ -76,7 +76,7 @@ pub(crate) struct Parts {
     pub builder_api: bool,
     /// The free bytes of our blocks.
     pub graffiti: Graffiti,
-    /// Whether all members read several contributions of one validator.
+    /// Whether several contributions of one validator are written, which a quorum reads.
     pub plural: AtomicBool,
     /// Validator clients that wait for the engine.
     pub clients: Clients,
@@ -373,7 +373,18 @@ impl Shell {
                 None
             }),
             Output::Reply { request, reply } => parts.clients.answer(request, *reply),
-            Output::Keep(set) => self.keep(move |exits| exits.keep(&set)),
+            Output::Keep(set) => {
+                // A wish is carried out once our signature is on disk; the exit itself may be over a moment later.
+                let ours = set.share == parts.share();
+                self.keep(move |exits| {
+                    exits.keep(&set)?;
+                    set.items
+                        .keys()
+                        .filter(|_| ours)
+                        .for_each(|validator| exits::settle_request(&parts.data_folder, validator));
+                    Ok(())
+                });
+            }
             Output::LogPrepared {
                 duty,
                 value,

@@ -139,7 +139,9 @@ impl History {
     /// the next slot begins (inclusion distance 1).
     pub fn deadline(&self, kind: DutyKind, slot: Slot) -> Timestamp {
         match kind {
-            DutyKind::Proposer | DutyKind::Randao => self.chain.due(Duty::attester(slot)),
+            // Late, votes are for its parent then, but still a block: a leader who is away costs a cluster 1.5 s.
+            DutyKind::Proposer => self.chain.due(Duty::new(slot, DutyKind::Aggregator)),
+            DutyKind::Randao => self.chain.due(Duty::attester(slot)),
             _ => self.chain.slot_start(Slot(slot.0.saturating_add(1))),
         }
     }

@@ -98,7 +98,7 @@ fn a_late_proposal_is_taken_note_of_and_its_slot_stays_empty() {
     let (slot, _) = turn(&mut fixture);
     let proposal = made(&mut fixture, slot, false);
     let block = signed(&fixture, proposal);
-    let at = fixture.at(slot.0, 40);
+    let at = fixture.at(slot.0, 70);
     assert_eq!(fixture.bring(&block, at), Judgement::Late);
     assert!(fixture.world.history().block(slot).is_none());
     fixture.pass(slot.0 + 4, 30);
