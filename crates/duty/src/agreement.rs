@@ -328,7 +328,7 @@ impl Agreement {
             return verdict(false);
         }
         match knowledge.weigh(&value.set, facts, out) {
-            Weighed::Good => verdict(true),
+            Weighed::Good => verdict(knowledge.vouches_for(&value.set, facts)),
             Weighed::Bad(_) => verdict(false),
             Weighed::Open => {
                 self.open.insert(hash);

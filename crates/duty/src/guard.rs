@@ -91,6 +91,20 @@ impl Guard {
         }
     }
 
+    /// Whether our own beacon nodes have given another target for the same epoch. Then a target that they do not know is not
+    /// voted for: others may be ahead of us, and their votes suffice; or the leader follows a chain of its own.
+    pub fn has_other_target(&self, question: &Question) -> bool {
+        let Question::Vote { target, .. } = question else {
+            return false;
+        };
+        let of_epoch = || {
+            self.votes
+                .iter()
+                .filter(|(epoch, ..)| *epoch == target.epoch)
+        };
+        of_epoch().next().is_some() && of_epoch().all(|(_, _, known)| known != target)
+    }
+
     fn knows_source(&self, wanted: &Checkpoint) -> bool {
         self.votes
             .iter()
@@ -184,6 +198,14 @@ mod tests {
         }
         assert!(guard.permits(&strange, Verdict::Fits));
         assert!(!guard.permits(&late, Verdict::Conflicts));
+    }
+
+    #[test]
+    fn a_target_beside_our_own_is_told_apart_from_a_first_one() {
+        let guard = after(&[(checkpoint(3, 1), checkpoint(4, 2))]);
+        assert!(guard.has_other_target(&vote(checkpoint(3, 1), checkpoint(4, 9))));
+        assert!(!guard.has_other_target(&vote(checkpoint(3, 1), checkpoint(4, 2))));
+        assert!(!guard.has_other_target(&vote(checkpoint(4, 2), checkpoint(5, 9))));
     }
 
     #[test]

@@ -101,6 +101,15 @@ impl Knowledge {
         weighed
     }
 
+    /// Whether a value that may be signed is also voted for: not beside another target of our own beacon nodes, unless these say
+    /// that it fits.
+    pub fn vouches_for(&self, set: &UnsignedSet, facts: &Facts<'_>) -> bool {
+        guard::questions(set).iter().all(|question| {
+            let fits = self.examined.get(question) == Some(&Some(Verdict::Fits));
+            fits || !facts.guard.has_other_target(question)
+        })
+    }
+
     /// The same for one validator's object that partial signatures have proven to be decided (S8): the object to sign.
     pub fn weigh_proven(
         &mut self,

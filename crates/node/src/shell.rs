@@ -461,6 +461,7 @@ impl Shell {
                 self.spawn(async move { Some(duties::swallow(duty, items)) });
             }
             Output::Submit { duty, items } => {
+                parts.rosters.own_votes().note(duty.slot, &items);
                 parts.inclusion.submitted(&items);
                 self.spawn(async move {
                     Some(duties::submit(&parts.beacon, &parts.chain, duty, items).await)

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flotilla_beacon::client::{
-    AggregateQuery, BeaconNode, ContributionQuery, ProductionBudget, ProductionQuery,
+    AggregateQuery, BeaconNode, ContributionQuery, ProductionBudget, ProductionQuery, QueryError,
 };
-use flotilla_duty::io::{AggregateRequest, ContributionRequest, FetchError, Request, UnsignedSet};
+use flotilla_duty::io::{
+    AggregateRequest, Assignments, ContributionRequest, FetchError, Request, Roster, UnsignedSet,
+};
 use flotilla_types::{
     AttesterDuty, AttesterValue, Chain, CommitteeIndex, Duty, Fork, ProposerDuty, PublicKeyBytes,
-    SignatureBytes, SyncCommitteeContribution, SyncContributions, UnsignedData,
+    SignatureBytes, Slot, SyncCommitteeContribution, SyncContributions, UnsignedData,
 };
 use futures::future::{join_all, try_join_all};
 use tracing::{debug, warn};
@@ -31,6 +33,8 @@ pub(crate) struct Production {
 const BETTER_PART: u32 = 24;
 const LOCAL_PART: u32 = 6;
 const LAST_PART: u32 = 3;
+/// The part of a slot after which our own votes are aggregated in place of a beacon node's aggregate.
+const OWN_PART: u32 = 12;
 
 /// The unsigned data of all validators named in a request.
 pub(crate) async fn fetch(
@@ -53,9 +57,9 @@ pub(crate) async fn fetch(
                 None => block(beacon, chain, proposer, *randao, production).await,
             }
         }
-        Request::Aggregates(requests) => aggregates(beacon, chain, duty, requests).await,
+        Request::Aggregates(requests) => aggregates(beacon, chain, rosters, duty, requests).await,
         Request::Contributions(requests) => {
-            contributions(beacon, chain, duty, requests, production.plural).await
+            contributions(beacon, chain, rosters, duty, requests, production.plural).await
         }
     }
 }
@@ -126,6 +130,7 @@ async fn block(
 async fn aggregates(
     beacon: &BeaconNode,
     chain: &Chain,
+    rosters: &Rosters,
     duty: Duty,
     requests: &[AggregateRequest],
 ) -> Result<UnsignedSet, FetchError> {
@@ -144,20 +149,32 @@ async fn aggregates(
         })
         .collect();
     let asked = queries.into_iter().map(|(key, query)| async move {
-        let answer = beacon.aggregate_attestation(query, &chain.spec.sizes).await;
-        (key, answer)
+        let answer = beacon.aggregate_attestation(query, &chain.spec.sizes);
+        (key, in_time(chain, answer).await)
     });
-    let (mut found, mut error) = (BTreeMap::new(), not_yet("no aggregate yet"));
+    let (mut found, mut absent) = (BTreeMap::new(), BTreeSet::new());
+    let mut error = not_yet("no aggregate yet");
     for (key, answer) in join_all(asked).await {
         match answer {
             Ok(Some(aggregate)) => _ = found.insert(key, aggregate),
-            Ok(None) => {}
-            Err(failure) => error = failed(&failure),
+            Ok(None) => _ = absent.insert(key),
+            Err(failure) => error = failure,
         }
     }
+    let epoch = chain.epoch_of(duty.slot);
+    let list = rosters.get(beacon, epoch, Roster::Attesters).await.ok();
+    let members = match list.as_ref().map(|list| &list.assignments) {
+        Some(Assignments::Attesters(members)) => members.as_slice(),
+        _ => &[],
+    };
     let value = |request: &AggregateRequest| {
         let key = (request.data.tree_hash_root(), request.committee);
-        let aggregate = found.get(&key)?.clone();
+        // What the beacon node does not have yet it may have in a moment; what it can not say we make of our own.
+        let ours = || match absent.contains(&key) {
+            true => None,
+            false => rosters.own_votes().aggregate(chain, members, request),
+        };
+        let aggregate = found.get(&key).cloned().or_else(ours)?;
         Some((request.validator, UnsignedData::Aggregator(aggregate)))
     };
     non_empty(requests.iter().filter_map(value).collect(), error)
@@ -167,6 +184,7 @@ async fn aggregates(
 async fn contributions(
     beacon: &BeaconNode,
     chain: &Chain,
+    rosters: &Rosters,
     duty: Duty,
     requests: &[ContributionRequest],
     plural: bool,
@@ -181,17 +199,35 @@ async fn contributions(
             subcommittee,
             root,
         };
-        let answer = beacon
-            .sync_committee_contribution(query, &chain.spec.sizes)
-            .await;
-        ((subcommittee, root), answer)
+        let answer = beacon.sync_committee_contribution(query, &chain.spec.sizes);
+        ((subcommittee, root), in_time(chain, answer).await)
     });
-    let (mut found, mut error) = (BTreeMap::new(), not_yet("no contribution yet"));
+    let (mut found, mut absent) = (BTreeMap::new(), BTreeSet::new());
+    let mut error = not_yet("no contribution yet");
     for (key, answer) in join_all(asked).await {
         match answer {
             Ok(Some(contribution)) => _ = found.insert(key, contribution),
-            Ok(None) => {}
-            Err(failure) => error = failed(&failure),
+            Ok(None) => _ = absent.insert(key),
+            Err(failure) => error = failure,
+        }
+    }
+    // The committee of the next slot's block signs.
+    let epoch = chain.epoch_of(Slot(duty.slot.0.saturating_add(1)));
+    let list = rosters.get(beacon, epoch, Roster::SyncCommittee).await.ok();
+    let members = match list.as_ref().map(|list| &list.assignments) {
+        Some(Assignments::SyncCommittee(members)) => members.as_slice(),
+        _ => &[],
+    };
+    for request in requests {
+        let key = (request.subcommittee, request.block_root);
+        if !absent.contains(&key)
+            && !found.contains_key(&key)
+            && let Some(ours) =
+                rosters
+                    .own_votes()
+                    .contribution(duty.slot, members, request, &chain.spec.sizes)
+        {
+            found.insert(key, ours);
         }
     }
     // Requests come by ascending subcommittee.
@@ -210,6 +246,21 @@ async fn contributions(
         Some((validator, UnsignedData::SyncContribution(value)))
     };
     non_empty(lists.into_iter().filter_map(value).collect(), error)
+}
+
+/// An answer about aggregates is waited for only so long that the cluster still has time to agree.
+async fn in_time<T>(
+    chain: &Chain,
+    answer: impl Future<Output = Result<T, QueryError>>,
+) -> Result<T, FetchError> {
+    let within = chain.spec.slot_duration / OWN_PART;
+    match tokio::time::timeout(within, answer).await {
+        Ok(answer) => answer.map_err(|error| failed(&error)),
+        Err(_) => Err(not_yet(format!(
+            "no answer within {} ms",
+            within.as_millis()
+        ))),
+    }
 }
 
 fn non_empty(set: UnsignedSet, error: FetchError) -> Result<UnsignedSet, FetchError> {

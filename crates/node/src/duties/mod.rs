@@ -4,6 +4,7 @@
 
 mod chain;
 mod fetch;
+mod own_votes;
 mod rosters;
 mod submit;
 mod synthetic;

@@ -16,6 +16,7 @@ use flotilla_types::{
 use tokio::sync::Mutex;
 use tracing::debug;
 
+use super::own_votes::OwnVotes;
 use super::synthetic::{self, Rehearsal};
 use super::{failed, is_active_in};
 use crate::telemetry::ClusterTelemetry;
@@ -110,6 +111,7 @@ pub(crate) struct Rosters {
     /// Our validators.
     pub members: Members,
     telemetry: Option<ClusterTelemetry>,
+    own_votes: OwnVotes,
     lists: std::sync::Mutex<BTreeMap<(Epoch, Roster), Arc<List>>>,
     chain: Arc<Chain>,
     rehearsal: Option<Rehearsal>,
@@ -125,10 +127,16 @@ impl Rosters {
         Self {
             members: Members::new(keys),
             telemetry: None,
+            own_votes: OwnVotes::default(),
             lists: std::sync::Mutex::default(),
             chain,
             rehearsal,
         }
+    }
+
+    /// What our validators have signed in the last slots.
+    pub fn own_votes(&self) -> &OwnVotes {
+        &self.own_votes
     }
 
     /// Counts what the lists answer and what moved heads make stale.
