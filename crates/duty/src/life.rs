@@ -193,7 +193,7 @@ impl Life {
         let expires = facts.chain.deadline(duty).unwrap_or(never);
         let next_slot = facts.chain.slot_start(Slot(duty.slot.0.saturating_add(1)));
         let expires = match duty.kind {
-            DutyKind::Proposer => {
+            DutyKind::Proposer | DutyKind::Randao => {
                 expires.max((facts.chain.slot_start(duty.slot) + TWO_ROUNDS).min(next_slot))
             }
             _ => expires,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flotilla_types::{
-    AttesterDuty, Chain, Duty, DutyKind, Epoch, ProposerDuty, PublicKeyBytes, Root, Slot,
+    AttesterDuty, Chain, Duty, DutyKind, Epoch, Fork, ProposerDuty, PublicKeyBytes, Root, Slot,
     SyncCommitteeDuty, Timestamp, ValidatorIndex,
 };
 
@@ -221,9 +221,13 @@ impl Schedule {
         let oldest = Epoch(current.0.saturating_sub(1));
         self.known.retain(|&(epoch, _), _| epoch >= oldest);
         self.requests.retain(|&(epoch, _), _| epoch >= current);
-        let next = (now >= Self::half_way(chain, current)).then_some(Epoch(current.0 + 1));
-        for epoch in [Some(current), next].into_iter().flatten() {
-            for roster in Roster::ALL {
+        let next = Epoch(current.0 + 1);
+        for roster in Roster::ALL {
+            let wants_next = now >= Self::asks_for_next(chain, current, roster);
+            for epoch in [Some(current), wants_next.then_some(next)]
+                .into_iter()
+                .flatten()
+            {
                 if !self.known.contains_key(&(epoch, roster)) {
                     self.requests.entry((epoch, roster)).or_default();
                 }
@@ -239,21 +243,28 @@ impl Schedule {
         due
     }
 
-    /// The next epoch is asked for in the second half of the current one.
-    fn half_way(chain: &Chain, epoch: Epoch) -> Timestamp {
-        let half = Slot(chain.first_slot(epoch).0 + chain.spec.slots_per_epoch / 2);
-        chain.slot_start(half)
+    /// When a list of the next epoch is asked for. What is fixed by then is asked for soon, so that a beacon node that fails
+    /// for a while fails nobody; before Fulu the next epoch's proposers are a guess, and are asked for late (S10).
+    fn asks_for_next(chain: &Chain, epoch: Epoch, roster: Roster) -> Timestamp {
+        let slots = chain.spec.slots_per_epoch;
+        let next = Epoch(epoch.0.saturating_add(1));
+        let guess = roster == Roster::Proposers && chain.fork_at(next) < Fork::Fulu;
+        let after = if guess { slots / 2 } else { slots / 8 };
+        chain.slot_start(Slot(chain.first_slot(epoch).0 + after))
     }
 
     /// When [`requests`](Self::requests) will next have something to name.
     pub fn deadline(&self, chain: &Chain, now: Timestamp) -> Timestamp {
         let current = chain.epoch_at(now);
-        let half_way = Self::half_way(chain, current);
         let next_epoch = Epoch(current.0 + 1);
-        let rollover = match now < half_way {
-            true => half_way,
-            false => chain.slot_start(chain.first_slot(next_epoch)),
-        };
+        let rollover = Roster::ALL
+            .into_iter()
+            .map(|roster| Self::asks_for_next(chain, current, roster))
+            .filter(|at| *at > now)
+            .fold(
+                chain.slot_start(chain.first_slot(next_epoch)),
+                Timestamp::min,
+            );
         let retries = self
             .requests
             .values()

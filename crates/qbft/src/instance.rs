@@ -149,7 +149,7 @@ impl<S: Clone> Instance<S> {
                 message,
                 justification,
             } => self.on_message(now, message, justification, out),
-            Input::Verdict { value, good } => self.on_verdict(value, good, out),
+            Input::Verdict { value, good } => self.on_verdict(now, value, good, out),
             Input::Timeout if self.deadline.is_some_and(|due| due <= now) => {
                 self.on_timeout(now, out)
             }
@@ -196,11 +196,18 @@ impl<S: Clone> Instance<S> {
     }
 
     /// Q9: a verdict lets go what waited for it, in this round.
-    fn on_verdict(&mut self, value: Hash, good: bool, out: &mut Vec<Output<S>>) {
+    /// Q9: a proposal that this process will not vote for ends the round for it at once. Its own ROUND-CHANGE moves
+    /// nobody; those of f + 1 processes that all refuse do not wait for a timer that the proposal has just made longer.
+    fn on_verdict(&mut self, now: Duration, value: Hash, good: bool, out: &mut Vec<Output<S>>) {
         self.verdicts.give(value, good);
-        if self.decision.is_none() {
-            self.vote(out);
-            self.upon_round_change_quorum(out);
+        if self.decision.is_some() {
+            return;
+        }
+        self.vote(out);
+        self.upon_round_change_quorum(out);
+        let refused = self.started && !good && self.round.proposal == Some(value);
+        if refused && self.round.prepared.is_none() {
+            self.on_timeout(now, out);
         }
     }
 

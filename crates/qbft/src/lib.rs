@@ -50,8 +50,8 @@
 //!   value if none of a quorum has prepared, else the latest prepared value; show the quorum.
 //! * **Q9 Verdict.** PREPARE, COMMIT and a proposal of somebody else's value go out only once the
 //!   caller has found the value good; the question is asked once per value and delays nothing else.
-//!   After a bad verdict, or in the next round, they do not go out at all. (Our own value is
-//!   proposed unasked, but not voted for.)
+//!   After a bad verdict, or in the next round, they do not go out at all: the round is over for us
+//!   at once, as after a timeout. (Our own value is proposed unasked, but not voted for.)
 //! * **Q10 One vote.** At most one value is proposed, prepared and committed to in one round, also
 //!   across a crash ([`VoteState`]). With [`Mode::ListenOnly`], none.
 //! * **Q11 Catch-up.** After the decision, a ROUND-CHANGE is answered with DECIDED, to its source

@@ -112,7 +112,7 @@ fn a_duty_that_our_beacon_node_does_not_list_is_not_voted_for() {
         let value = value(&[invented], data(AT, 1, OURS));
         bench.say(leader(DUTY), DUTY, MessageKind::PrePrepare, &value);
         assert_eq!(question(&bench), None);
-        assert_eq!(bench.said(), []);
+        assert_eq!(bench.said(), [MessageKind::RoundChange]);
     }
 }
 

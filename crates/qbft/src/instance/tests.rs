@@ -773,17 +773,19 @@ fn q9_a_value_is_asked_for_once_and_voted_for_when_found_good() {
 }
 
 #[test]
-fn q9_a_bad_verdict_withholds_prepare_and_commit_but_not_the_decision() {
+fn q9_a_bad_verdict_ends_the_round_without_our_votes_but_not_the_decision() {
     let mut node = Node::unsure();
     node.hear(propose(1, 1, V));
-    assert_eq!(node.verdict(V, false), []);
-    node.hear(prepare(1, 1, V));
-    node.hear(prepare(2, 1, V));
-    assert_eq!(node.hear(prepare(3, 1, V)), [prepared(1, V)]);
+    let expected = [entered(2, RoundChangeReason::Timeout), gave_up(2)];
+    assert_eq!(node.verdict(V, false), expected);
+    for source in 1..=3 {
+        assert_eq!(node.hear(prepare(source, 1, V)), []);
+    }
     assert_eq!(node.verdict(V, true), [], "the first verdict stands");
     node.hear(commit(1, 1, V));
     node.hear(commit(2, 1, V));
-    assert_eq!(node.hear(commit(3, 1, V)), [decided(1, V)]);
+    let back = entered(1, RoundChangeReason::Decision);
+    assert_eq!(node.hear(commit(3, 1, V)), [back, decided(1, V)]);
 }
 
 #[test]
