@@ -40,10 +40,6 @@ use crate::slashing::Refusal;
 /// goes on without those validators.
 const SELECTION_GRACE: u32 = 24;
 
-/// How long a proposal lives at least. A leader who is away costs the first round of its agreement, 1.5 s however short the
-/// slot is; on chains of short slots the usual lifetime would end before a second round can.
-const TWO_ROUNDS: Duration = Duration::from_millis(2500);
-
 /// The own share's track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Own {
@@ -192,12 +188,6 @@ impl Life {
         let never = Timestamp::from_nanos(u64::MAX);
         let expires = facts.chain.deadline(duty).unwrap_or(never);
         let next_slot = facts.chain.slot_start(Slot(duty.slot.0.saturating_add(1)));
-        let expires = match duty.kind {
-            DutyKind::Proposer | DutyKind::Randao => {
-                expires.max((facts.chain.slot_start(duty.slot) + TWO_ROUNDS).min(next_slot))
-            }
-            _ => expires,
-        };
         Self {
             duty,
             due: facts.chain.due(duty),
