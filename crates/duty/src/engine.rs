@@ -20,7 +20,7 @@ use crate::kinds;
 use crate::knowledge::Lessons;
 use crate::life::Life;
 use crate::outcome::Ingredient;
-use crate::schedule::{Definitions, Schedule};
+use crate::schedule::{Definitions, HeadRoots, Schedule};
 
 /// What never changes about a cluster while a node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,7 +253,14 @@ impl Engine {
                 epoch,
                 previous,
                 current,
-            } => self.schedule.head(epoch, previous, current),
+            } => {
+                let head = HeadRoots {
+                    epoch,
+                    previous,
+                    current,
+                };
+                self.schedule.head(&self.state.config.chain, &head);
+            }
             Input::Fetched { duty, result } => {
                 if let Ok(value) = &result {
                     self.state.guard.learn(&value.set);

@@ -130,6 +130,36 @@ impl Known {
     }
 }
 
+/// What duties depend on, by the head (Beacon API, event `head`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadRoots {
+    /// The head's epoch.
+    pub epoch: Epoch,
+    /// What attesters of the epoch depend on.
+    pub previous: Root,
+    /// What attesters of the next epoch depend on.
+    pub current: Root,
+}
+
+impl HeadRoots {
+    /// Whether a list that depends on `root` still holds.
+    ///
+    /// Before Fulu an epoch's proposers depend on the last block before it; since then they are fixed an epoch earlier, and
+    /// nodes disagree on which root to name. Those of the next epoch are judged once it has begun.
+    pub fn confirms(&self, chain: &Chain, of: Epoch, roster: Roster, root: Root) -> bool {
+        let next = Epoch(self.epoch.0.saturating_add(1));
+        match roster {
+            Roster::Attesters if of == self.epoch => root == self.previous,
+            Roster::Attesters if of == next => root == self.current,
+            Roster::Proposers if of == self.epoch => {
+                let fixed_earlier = chain.fork_at(of) >= Fork::Fulu;
+                root == self.current || (fixed_earlier && root == self.previous)
+            }
+            _ => true,
+        }
+    }
+}
+
 /// Asking the beacon node for one list.
 #[derive(Debug, Default)]
 struct Request {
@@ -195,23 +225,11 @@ impl Schedule {
     }
 
     /// The head moved: lists that depend on another root are asked for anew; the old ones stay until then.
-    ///
-    /// Nodes disagree on what proposer duties depend on since Fulu, where they are fixed an epoch earlier: either root is
-    /// taken for the current epoch's. Those of the next epoch are judged once it has begun.
-    pub fn head(&mut self, epoch: Epoch, previous: Root, current: Root) {
-        let next = Epoch(epoch.0.saturating_add(1));
-        self.expect((epoch, Roster::Attesters), &[previous]);
-        self.expect((next, Roster::Attesters), &[current]);
-        self.expect((epoch, Roster::Proposers), &[previous, current]);
-    }
-
-    fn expect(&mut self, key: (Epoch, Roster), roots: &[Root]) {
-        let stale = self
-            .known
-            .get(&key)
-            .is_some_and(|known| !roots.contains(&known.dependent_root));
-        if stale {
-            self.requests.entry(key).or_default();
+    pub fn head(&mut self, chain: &Chain, head: &HeadRoots) {
+        for (&(epoch, roster), known) in &self.known {
+            if !head.confirms(chain, epoch, roster, known.dependent_root) {
+                self.requests.entry((epoch, roster)).or_default();
+            }
         }
     }
 
@@ -314,9 +332,14 @@ mod tests {
         assert_eq!(schedule.requests(&chain, now).len(), 3);
         assert!(schedule.requests(&chain, now).is_empty());
         schedule.learn(&chain, Epoch(0), Root([1; 32]), proposer(3));
-        schedule.head(Epoch(0), Root([2; 32]), Root([1; 32]));
+        let head = |current| HeadRoots {
+            epoch: Epoch(0),
+            previous: Root([2; 32]),
+            current: Root([current; 32]),
+        };
+        schedule.head(&chain, &head(1));
         assert!(schedule.requests(&chain, now).is_empty());
-        schedule.head(Epoch(0), Root([2; 32]), Root([3; 32]));
+        schedule.head(&chain, &head(3));
         assert_eq!(
             schedule.requests(&chain, now),
             [(Epoch(0), Roster::Proposers)]

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use flotilla_beacon::client::{
-    BeaconNode, CommitteeSubscription, QueryError, SyncCommitteeSubscription, Validator,
+    BeaconNode, CommitteeSubscription, Failure, QueryError, Reason, SyncCommitteeSubscription,
+    Validator,
 };
 use flotilla_duty::Input;
 use flotilla_duty::io::{Assignments, Item, Roster};
+use flotilla_duty::schedule::HeadRoots;
 use flotilla_types::{
     AttesterDuty, Chain, Epoch, ProposerDuty, PublicKeyBytes, Root, SignedData, Slot,
     SyncCommitteeDuty, ValidatorIndex,
@@ -196,6 +198,7 @@ impl Rosters {
         roster: Roster,
     ) -> Result<Arc<List>, QueryError> {
         let mut list = ask(beacon, &self.members, epoch, roster).await?;
+        self.check(epoch, &list)?;
         if let Assignments::Proposers(duties) = &mut list.assignments
             && self.rehearsal.is_some()
         {
@@ -211,17 +214,42 @@ impl Rosters {
         Ok(list)
     }
 
+    /// Duties of another epoch are no answer: some nodes give the current epoch's slots for the next one.
+    fn check(&self, epoch: Epoch, list: &List) -> Result<(), QueryError> {
+        let stray = match &list.assignments {
+            Assignments::Attesters(duties) => duties
+                .iter()
+                .map(|duty| duty.slot)
+                .find(|slot| self.chain.epoch_of(*slot) != epoch),
+            Assignments::Proposers(duties) => duties
+                .iter()
+                .map(|duty| duty.slot)
+                .find(|slot| self.chain.epoch_of(*slot) != epoch),
+            Assignments::SyncCommittee(_) => None,
+        };
+        let Some(slot) = stray else { return Ok(()) };
+        let failure = Failure {
+            endpoint: "beacon node".into(),
+            method: "GET",
+            path: format!("/eth/v1/validator/duties/…/{epoch}"),
+            reason: Reason::Malformed(format!(
+                "a duty of slot {slot}, which is not in epoch {epoch}"
+            )),
+        };
+        Err(QueryError {
+            failures: vec![failure],
+        })
+    }
+
     /// The head moved: forgets what depends on another block (see [`Schedule`](flotilla_duty::schedule::Schedule::head)).
     pub fn head(&self, epoch: Epoch, previous: Root, current: Root) {
-        let next = Epoch(epoch.0.saturating_add(1));
+        let head = HeadRoots {
+            epoch,
+            previous,
+            current,
+        };
         self.lock().retain(|&(of, roster), list| {
-            let root = list.dependent_root;
-            let stays = match roster {
-                Roster::Attesters if of == epoch => root == previous,
-                Roster::Attesters if of == next => root == current,
-                Roster::Proposers if of == epoch => root == previous || root == current,
-                _ => true,
-            };
+            let stays = head.confirms(&self.chain, of, roster, list.dependent_root);
             if let Some(telemetry) = self.telemetry.as_ref().filter(|_| !stays) {
                 telemetry.cache_dropped(label(roster), 1);
             }
@@ -261,11 +289,15 @@ pub(crate) async fn of_epoch(
                 assignments: list.assignments.clone(),
             }
         }
-        Err(error) => Input::DutiesFailed {
-            epoch,
-            roster,
-            error: failed(&error),
-        },
+        Err(error) => {
+            // Asked again soon; for the next epoch there is still time.
+            debug!(%epoch, roster = label(roster), %error, "the beacon node did not give duties");
+            Input::DutiesFailed {
+                epoch,
+                roster,
+                error: failed(&error),
+            }
+        }
     }
 }
 
