@@ -161,8 +161,17 @@ async fn aggregates(
             Err(failure) => error = failure,
         }
     }
-    let epoch = chain.epoch_of(duty.slot);
-    let list = rosters.get(beacon, epoch, Roster::Attesters).await.ok();
+    let silent = |request: &AggregateRequest| {
+        let key = (request.data.tree_hash_root(), request.committee);
+        !found.contains_key(&key) && !absent.contains(&key)
+    };
+    let list = match requests.iter().any(silent) {
+        true => {
+            let epoch = chain.epoch_of(duty.slot);
+            rosters.get(beacon, epoch, Roster::Attesters).await.ok()
+        }
+        false => None,
+    };
     let members = match list.as_ref().map(|list| &list.assignments) {
         Some(Assignments::Attesters(members)) => members.as_slice(),
         _ => &[],
@@ -211,9 +220,18 @@ async fn contributions(
             Err(failure) => error = failure,
         }
     }
-    // The committee of the next slot's block signs.
-    let epoch = chain.epoch_of(Slot(duty.slot.0.saturating_add(1)));
-    let list = rosters.get(beacon, epoch, Roster::SyncCommittee).await.ok();
+    let silent = |request: &ContributionRequest| {
+        let key = (request.subcommittee, request.block_root);
+        !found.contains_key(&key) && !absent.contains(&key)
+    };
+    let list = match requests.iter().any(silent) {
+        true => {
+            // The committee of the next slot's block signs.
+            let epoch = chain.epoch_of(Slot(duty.slot.0.saturating_add(1)));
+            rosters.get(beacon, epoch, Roster::SyncCommittee).await.ok()
+        }
+        false => None,
+    };
     let members = match list.as_ref().map(|list| &list.assignments) {
         Some(Assignments::SyncCommittee(members)) => members.as_slice(),
         _ => &[],
