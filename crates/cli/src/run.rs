@@ -126,7 +126,8 @@ pub struct Arguments {
     p2p_peer: Vec<Peer>,
 
     /// Where validator clients are served. With several data folders: one address each, or the first, the others following it.
-    #[arg(long, value_delimiter = ',', default_value = VALIDATOR_API_ADDRESS, help_heading = "Validator client")]
+    /// [default: 127.0.0.1:3600]
+    #[arg(long, value_delimiter = ',', help_heading = "Validator client")]
     validator_api_address: Vec<SocketAddr>,
     /// Certificate chain (PEM) to serve validator clients by TLS; with --vc-tls-key-file.
     #[arg(long, requires = "vc_tls_key_file", help_heading = "Validator client")]
@@ -396,6 +397,7 @@ impl Arguments {
                 password_file: self.password_file.clone(),
                 validator_api: ValidatorApiConfig {
                     address: addresses[place],
+                    is_needed: !self.validator_api_address.is_empty() || self.signer != "builtin",
                     tls: tls.clone(),
                 },
                 signers: signers.clone(),
@@ -421,7 +423,11 @@ impl Arguments {
 
     /// One address for each cluster; from a single one on, ports are counted up.
     fn validator_api_addresses(&self, count: usize) -> anyhow::Result<Vec<SocketAddr>> {
-        let given = &self.validator_api_address;
+        let usual = VALIDATOR_API_ADDRESS.parse().context("the usual address")?;
+        let given = match self.validator_api_address.is_empty() {
+            true => vec![usual],
+            false => self.validator_api_address.clone(),
+        };
         if let [first] = given[..] {
             let following = |place: usize| {
                 let step = if first.port() == 0 {
@@ -441,7 +447,7 @@ impl Arguments {
             "--validator-api-address has {} entries; with {count} data folders give one for each, or one",
             given.len()
         );
-        Ok(given.clone())
+        Ok(given)
     }
 
     fn paths(&self) -> anyhow::Result<Vec<Paths>> {

@@ -111,6 +111,7 @@ fn start(
         beacon,
     ]);
     command.args(["--monitoring-address", &format!("127.0.0.1:{monitoring}")]);
+    command.args(["--validator-api-address", "127.0.0.1:0"]);
     for (cluster, folder) in folders.iter().enumerate() {
         command
             .arg("--data-dir")
@@ -218,6 +219,7 @@ fn one_validator_in_two_folders_of_one_process_is_refused() {
         "http://127.0.0.1:1",
     ]);
     command.args(["--monitoring-address", &format!("127.0.0.1:{port}")]);
+    command.args(["--validator-api-address", "127.0.0.1:0"]);
     command
         .arg("--data-dir")
         .arg(root.path().join("node0"))

@@ -76,6 +76,8 @@ pub struct ClusterConfig {
 pub struct ValidatorApiConfig {
     /// The address.
     pub address: SocketAddr,
+    /// Whether nothing works without it: a validator client signs, or the operator has named the address.
+    pub is_needed: bool,
     /// Certificate chain and private key, both PEM files, to serve TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
 }

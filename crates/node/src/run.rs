@@ -136,10 +136,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         } = parts?;
         let (stopping, serving) = (child.clone(), child.clone());
         tasks.spawn(async move { Ok(shell.run(stopping).await?) });
-        tasks.spawn(async move {
-            api.run(serving.cancelled_owned()).await;
-            Ok(())
-        });
+        if let Some(api) = api {
+            tasks.spawn(async move {
+                api.run(serving.cancelled_owned()).await;
+                Ok(())
+            });
+        }
         let cluster = Arc::new(cluster);
         preparing.push((Arc::clone(&cluster), overrides));
         running.push(cluster);
@@ -266,7 +268,7 @@ struct Started {
     cluster: chores::Cluster,
     shell: Shell,
     overrides: Overrides,
-    api: server::Server<Api>,
+    api: Option<server::Server<Api>>,
 }
 
 /// Serves validator clients of a cluster.
@@ -274,7 +276,7 @@ async fn bind_api(
     config: &ValidatorApiConfig,
     parts: &Arc<Parts>,
     lock: &Lock,
-) -> Result<server::Server<Api>, StartError> {
+) -> Result<Option<server::Server<Api>>, StartError> {
     let tls = match &config.tls {
         None => None,
         Some((certificates, key)) => Some(server::Tls {
@@ -294,9 +296,18 @@ async fn bind_api(
     };
     let forwarder = Forwarder::new(parts.beacon.clone(), FORWARD_WITHIN);
     let observer = parts.telemetry.api_observer();
-    let server = server::Server::bind(server_config, api, forwarder, observer).await?;
-    info!(address = %server.address(), "serving validator clients");
-    Ok(server)
+    match server::Server::bind(server_config, api, forwarder, observer).await {
+        Ok(server) => {
+            info!(address = %server.address(), "serving validator clients");
+            Ok(Some(server))
+        }
+        // Several nodes on one machine, each signing by itself: nobody asks the second one.
+        Err(error @ server::ServeError::Listen { .. }) if !config.is_needed => {
+            warn!(%error, "no validator clients are served; name another address with --validator-api-address");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens what a cluster needs and puts its shell together.
@@ -469,7 +480,10 @@ async fn start(
         started_ms: started.as_millis(),
         heard: Mutex::new(BTreeMap::new()),
         health: Health::default(),
-        client_activity: (signing.kind != SignerKind::Builtin).then(|| api.activity()),
+        client_activity: api
+            .as_ref()
+            .filter(|_| signing.kind != SignerKind::Builtin)
+            .map(server::Server::activity),
         is_client_silent: AtomicBool::new(false),
         _held,
     };
