@@ -116,8 +116,9 @@ mod tests {
             Timeouts::default(),
             Timeouts::for_slot(Duration::from_secs(3)),
         );
-        assert_eq!(long.query, Duration::from_secs(2));
-        assert_eq!(short.query, Duration::from_millis(500));
+        assert_eq!(long.query, Duration::from_secs(3));
+        assert_eq!(short.query, Duration::from_millis(750));
+        assert_eq!(short.submit, Duration::from_millis(1500));
         assert_eq!(long.connect, short.connect * 4);
     }
 
