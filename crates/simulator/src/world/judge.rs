@@ -150,12 +150,7 @@ impl World {
         let needed = lost + skew + WORK * 2 + self.scenario.delay.1 * hops;
         let first_round = skew + WORK + self.scenario.delay.1 * 2;
         let deadline = self.chain.deadline(duty).unwrap_or(Timestamp::MAX);
-        let longest = deadline.saturating_since(self.chain.due(duty));
-        // What short slots add to a proposal's life is not owed: how rounds fall into it is the network's affair.
-        let life = match duty.kind {
-            DutyKind::Proposer => longest.min(self.chain.spec.slot_duration * 5 / 12),
-            _ => longest,
-        };
+        let life = deadline.saturating_since(self.chain.due(duty));
         needed < life && first_round < Duration::from_secs(1)
     }
 
