@@ -144,19 +144,27 @@ pub struct HeadRoots {
 impl HeadRoots {
     /// Whether a list that depends on `root` still holds.
     ///
-    /// Before Fulu an epoch's proposers depend on the last block before it; since then they are fixed an epoch earlier, and
-    /// nodes disagree on which root to name. Those of the next epoch are judged once it has begun.
+    /// Before Fulu an epoch's proposers depend on the last block before it, so those of the next epoch can only be judged once
+    /// it has begun. Since Fulu they are fixed an epoch earlier, by what attesters depend on, though nodes of before name the
+    /// later block; a node that still does is asked again with every head.
     pub fn confirms(&self, chain: &Chain, of: Epoch, roster: Roster, root: Root) -> bool {
         let next = Epoch(self.epoch.0.saturating_add(1));
         match roster {
             Roster::Attesters if of == self.epoch => root == self.previous,
             Roster::Attesters if of == next => root == self.current,
             Roster::Proposers if of == self.epoch => {
-                let fixed_earlier = chain.fork_at(of) >= Fork::Fulu;
-                root == self.current || (fixed_earlier && root == self.previous)
+                root == self.current || (Self::fixed_earlier(chain, of) && root == self.previous)
+            }
+            Roster::Proposers if of == next && Self::fixed_earlier(chain, of) => {
+                root == self.current
             }
             _ => true,
         }
+    }
+
+    /// Whether an epoch's proposers are known an epoch ahead (EIP-7917).
+    fn fixed_earlier(chain: &Chain, epoch: Epoch) -> bool {
+        chain.fork_at(epoch) >= Fork::Fulu
     }
 }
 
@@ -266,7 +274,7 @@ impl Schedule {
     fn asks_for_next(chain: &Chain, epoch: Epoch, roster: Roster) -> Timestamp {
         let slots = chain.spec.slots_per_epoch;
         let next = Epoch(epoch.0.saturating_add(1));
-        let guess = roster == Roster::Proposers && chain.fork_at(next) < Fork::Fulu;
+        let guess = roster == Roster::Proposers && !HeadRoots::fixed_earlier(chain, next);
         let after = if guess { slots / 2 } else { slots / 8 };
         chain.slot_start(Slot(chain.first_slot(epoch).0 + after))
     }
@@ -294,7 +302,8 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use flotilla_types::{ChainSpec, ForkVersion};
+    #![allow(clippy::unwrap_used)]
+    use flotilla_types::{ChainSpec, ForkSchedule, ForkVersion};
 
     use super::*;
 
@@ -346,6 +355,25 @@ mod tests {
         );
         let duty = Duty::new(Slot(3), DutyKind::Proposer);
         assert!(schedule.definitions(duty, &chain).is_some());
+    }
+
+    #[test]
+    fn a_head_judges_the_next_epochs_proposers_once_they_are_fixed() {
+        let (fulu, mut before) = (chain(), chain());
+        before.spec.forks = ForkSchedule::new(ForkVersion([0; 4]), [], Vec::new()).unwrap();
+        let head = HeadRoots {
+            epoch: Epoch(0),
+            previous: Root([2; 32]),
+            current: Root([3; 32]),
+        };
+        let confirms = |chain: &Chain, of, root| {
+            head.confirms(chain, Epoch(of), Roster::Proposers, Root([root; 32]))
+        };
+        assert!(confirms(&fulu, 1, 3) && !confirms(&fulu, 1, 2));
+        // Which block they depend on has yet to come.
+        assert!(confirms(&before, 1, 2));
+        assert!(confirms(&fulu, 0, 2) && confirms(&fulu, 0, 3));
+        assert!(!confirms(&before, 0, 2));
     }
 
     #[test]
