@@ -1,5 +1,9 @@
 //! The hub: every input of a cluster, every duty's life, one sweep over time.
 
+mod feeding;
+
+pub(crate) use self::feeding::builds_on_others;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,9 +21,7 @@ use crate::io::{
     Output, PartialSet, QbftMessage, Question, Rejected, Reply,
 };
 use crate::kinds;
-use crate::knowledge::Lessons;
 use crate::life::Life;
-use crate::outcome::Ingredient;
 use crate::schedule::{Definitions, HeadRoots, Schedule};
 
 /// What never changes about a cluster while a node runs.
@@ -102,8 +104,8 @@ pub struct Engine {
     lives: BTreeMap<Duty, Life>,
     /// When each life wants to be woken; one entry per life.
     alarms: BTreeSet<(Timestamp, Duty)>,
-    /// Lives that wait for results of others.
-    hungry: BTreeSet<Duty>,
+    /// Lives that have not been told what others have brought since.
+    unfed: BTreeSet<Duty>,
     memories: BTreeMap<Duty, Memory>,
     /// When the clock next begins a duty, as of the last sweep; the past when the schedule has changed since.
     next_beginning: Timestamp,
@@ -166,7 +168,7 @@ impl Engine {
             schedule: Schedule::default(),
             lives: BTreeMap::new(),
             alarms: BTreeSet::new(),
-            hungry: BTreeSet::new(),
+            unfed: BTreeSet::new(),
             memories: BTreeMap::new(),
             next_beginning: Timestamp::from_nanos(0),
             schedule_due: Timestamp::from_nanos(0),
@@ -541,16 +543,18 @@ impl Engine {
         let Some(life) = self.lives.get_mut(&duty) else {
             return;
         };
-        let before = life.deadline();
+        let (before, was_hungry) = (life.deadline(), life.is_hungry());
         act(life, &self.state.facts());
-        let after = life.deadline();
+        let (after, is_hungry) = (life.deadline(), life.is_hungry());
         if before != after {
             self.alarms.remove(&(before, duty));
             self.alarms.insert((after, duty));
         }
-        match life.is_hungry() {
-            true => _ = self.hungry.insert(duty),
-            false => _ = self.hungry.remove(&duty),
+        if is_hungry && !was_hungry {
+            self.unfed.insert(duty);
+        }
+        if life.take_news() {
+            self.unfed.extend(feeding::consumer(duty));
         }
     }
 
@@ -641,7 +645,6 @@ impl Engine {
 
     fn drop_life(&mut self, at: Timestamp, duty: Duty, out: &mut Vec<Output>) {
         self.alarms.remove(&(at, duty));
-        self.hungry.remove(&duty);
         let missing = self.missing(duty);
         if let Some(mut life) = self.lives.remove(&duty) {
             life.expire(&self.state.facts(), missing, out);
@@ -677,73 +680,6 @@ impl Engine {
         let head_may_differ =
             duty.kind == DutyKind::SyncMessage && config.chain.due(duty) < config.started;
         past_slot || head_may_differ
-    }
-
-    /// Brings results of duties to those that wait for them.
-    fn feed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        for duty in self.hungry.clone() {
-            let lessons = self.lessons(duty);
-            self.with(duty, |life, facts| {
-                life.on_lessons(now, lessons, facts, out)
-            });
-        }
-    }
-
-    fn lessons(&self, duty: Duty) -> Lessons {
-        let life = |kind| self.lives.get(&Duty::new(duty.slot, kind));
-        let results = |kind| life(kind).into_iter().flat_map(Life::results);
-        let signatures = |kind| results(kind).map(|(item, data)| (item, *data.signature()));
-        let mut lessons = Lessons::default();
-        match duty.kind {
-            DutyKind::Proposer => {
-                lessons.randao = signatures(DutyKind::Randao)
-                    .map(|(item, reveal)| (item.validator, reveal))
-                    .collect();
-            }
-            DutyKind::Aggregator => {
-                lessons.selections = signatures(DutyKind::PrepareAggregator).collect();
-                lessons.attested = life(DutyKind::Attester)
-                    .into_iter()
-                    .flat_map(Life::attested)
-                    .collect();
-            }
-            DutyKind::SyncContribution => {
-                lessons.selections = signatures(DutyKind::PrepareSyncContribution).collect();
-                let head = |(item, data): (Item, &SignedData)| match data {
-                    SignedData::SyncMessage(message) => {
-                        Some((item.validator, message.beacon_block_root))
-                    }
-                    _ => None,
-                };
-                lessons.heads = results(DutyKind::SyncMessage).filter_map(head).collect();
-            }
-            _ => {}
-        }
-        lessons
-    }
-
-    /// What another duty of the slot failed to bring to this one.
-    fn missing(&self, duty: Duty) -> Option<(Ingredient, Vec<PeerIndex>)> {
-        let sources: &[(DutyKind, Ingredient)] = match duty.kind {
-            DutyKind::Proposer => &[(DutyKind::Randao, Ingredient::Randao)],
-            DutyKind::Aggregator => &[
-                (DutyKind::PrepareAggregator, Ingredient::Selection),
-                (DutyKind::Attester, Ingredient::Attestation),
-            ],
-            DutyKind::SyncContribution => &[
-                (DutyKind::PrepareSyncContribution, Ingredient::Selection),
-                (DutyKind::SyncMessage, Ingredient::SyncMessage),
-            ],
-            _ => &[],
-        };
-        let facts = self.state.facts();
-        sources.iter().find_map(|&(kind, ingredient)| {
-            let peers = match self.lives.get(&Duty::new(duty.slot, kind)) {
-                Some(life) => life.shortfall(&facts)?,
-                None => Vec::new(),
-            };
-            Some((ingredient, peers))
-        })
     }
 }
 

@@ -26,7 +26,7 @@ use flotilla_types::{
 
 use self::clients::Clients;
 use crate::agreement::{Agreement, Decision, Memory};
-use crate::engine::Facts;
+use crate::engine::{Facts, builds_on_others};
 use crate::guard::{Question, Verdict};
 use crate::io::{ConsensusMessage, FetchError, Item, Output, Request, Stages, Value};
 use crate::kinds::{self, Object, aggregation, alone, contribution};
@@ -167,6 +167,8 @@ pub(crate) struct Life {
     items: BTreeMap<Item, State>,
     /// Objects that partial signatures have proven to be decided, until they have passed S1 and the guard.
     proven: BTreeMap<Item, SignedData>,
+    /// Whether there is something to tell to duties that build on this one.
+    news: bool,
     clients: Clients,
     prove_at: Option<Timestamp>,
     late_told: bool,
@@ -209,6 +211,7 @@ impl Life {
             fault: None,
             items: BTreeMap::new(),
             proven: BTreeMap::new(),
+            news: false,
             clients: Clients::default(),
             prove_at: None,
             late_told: false,
@@ -234,14 +237,12 @@ impl Life {
 
     /// Whether it still waits for results of other duties.
     pub fn is_hungry(&self) -> bool {
-        self.is_hungry_kind() && !self.ended && (self.begun || self.decided.is_some())
+        builds_on_others(self.duty.kind) && !self.ended && (self.begun || self.decided.is_some())
     }
 
-    fn is_hungry_kind(&self) -> bool {
-        matches!(
-            self.duty.kind,
-            DutyKind::Proposer | DutyKind::Aggregator | DutyKind::SyncContribution
-        )
+    /// Whether there is more in [`results`](Self::results) or [`attested`](Self::attested) than when this was last asked.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// When the life wants to be woken, its expiry included.
@@ -312,7 +313,7 @@ impl Life {
         }
         self.ask(now, facts, out);
         // Whether anything has to be agreed on in an aggregation is only known once somebody has a value.
-        let aggregates = self.is_hungry_kind() && self.duty.kind != DutyKind::Proposer;
+        let aggregates = builds_on_others(self.duty.kind) && self.duty.kind != DutyKind::Proposer;
         let heard = |agreement: &Agreement| !agreement.heard().is_empty();
         if !aggregates || self.agreement.as_ref().is_some_and(heard) {
             self.start(now, facts, out);
@@ -691,6 +692,7 @@ impl Life {
             state.expected = true;
             state.mine = Some(object.clone());
             state.target = Some(object);
+            self.news = true;
         }
     }
 

@@ -219,6 +219,7 @@ impl Life {
                     let data = target.signed(signature.into_inner());
                     state.aggregated = Some(now);
                     state.signed = Some(data.clone());
+                    self.news = true;
                     state.group = match submitted {
                         true => Group::Submitting,
                         false => Group::Done,
