@@ -23,8 +23,9 @@ use crate::folder::{self, FolderError, Overwrite, WriteError};
 pub const EXITS_FILE_NAME: &str = "exits.json";
 /// Name of the folder with operators' wishes in the data folder.
 pub const EXIT_REQUESTS_FOLDER_NAME: &str = "exit-requests";
-/// Validators times members times epochs that are kept; a peer's partial signatures are not checked before there are enough.
-const KEPT_LIMIT: usize = 100_000;
+/// Epochs that are kept of one member's share of one validator, the newest (spec 30 §5.2): a member's partial signatures are not
+/// checked before there are enough, and can so push out none but its own.
+const EPOCHS_KEPT: usize = 10;
 
 /// Why exits could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +66,11 @@ pub struct Progress {
 #[derive(Debug)]
 pub(crate) struct Exits {
     folder: PathBuf,
-    kept: BTreeMap<(PublicKeyBytes, Epoch, u64), SignedVoluntaryExit>,
+    kept: BTreeMap<Key, SignedVoluntaryExit>,
 }
+
+/// Validator, epoch and share.
+type Key = (PublicKeyBytes, Epoch, u64);
 
 impl Exits {
     /// Reads what is kept in a data folder.
@@ -111,17 +115,16 @@ impl Exits {
         sets.into_iter().filter_map(set).collect()
     }
 
-    /// Keeps a member's partial signatures. The first one of a share stays.
+    /// Keeps a member's partial signatures. The first one of a share for an epoch stays.
     pub fn keep(&mut self, set: &PartialSet) -> Result<(), WriteError> {
         let share = u64::from(set.share.get());
-        let mut new = Vec::new();
+        let (mut new, mut old) = (Vec::new(), Vec::new());
         for (validator, partial) in &set.items {
-            if let SignedData::Exit(exit) = &partial.data
-                && self.kept.len() < KEPT_LIMIT
-            {
+            if let SignedData::Exit(exit) = &partial.data {
                 let key = (*validator, exit.message.epoch, share);
                 if let Entry::Vacant(place) = self.kept.entry(key) {
                     place.insert(*exit);
+                    old.extend(self.make_room(validator, share));
                     new.push(key);
                 }
             }
@@ -135,8 +138,24 @@ impl Exits {
             for key in &new {
                 self.kept.remove(key);
             }
+            self.kept.extend(old);
         }
         written
+    }
+
+    /// Takes away a share's oldest epoch of a validator if there are too many.
+    fn make_room(
+        &mut self,
+        validator: &PublicKeyBytes,
+        share: u64,
+    ) -> Option<(Key, SignedVoluntaryExit)> {
+        let all = (*validator, Epoch(0), 0)..=(*validator, Epoch(u64::MAX), u64::MAX);
+        let mut epochs = self.kept.range(all).filter(|((_, _, by), _)| *by == share);
+        let (&oldest, _) = epochs.next()?;
+        match epochs.count() < EPOCHS_KEPT {
+            true => None,
+            false => self.kept.remove_entry(&oldest),
+        }
     }
 
     /// Forgets validators that have left.
@@ -182,7 +201,7 @@ impl Exits {
     }
 
     fn write(&self) -> Result<(), WriteError> {
-        let kept = |(&(validator, _, share), exit): (&(PublicKeyBytes, Epoch, u64), &_)| Kept {
+        let kept = |(&(validator, _, share), exit): (&Key, &_)| Kept {
             validator,
             share,
             exit: *exit,
@@ -291,6 +310,23 @@ mod tests {
         assert!(exits.has_signed(&VALIDATOR, ShareIndex::new(1).unwrap()));
         exits.forget(&[VALIDATOR].into()).unwrap();
         assert!(Exits::open(folder.path()).unwrap().progress().is_empty());
+    }
+
+    #[test]
+    fn a_member_can_push_out_only_what_it_has_signed_itself() {
+        let folder = TempDir::new().unwrap();
+        let mut exits = Exits::open(folder.path()).unwrap();
+        exits.keep(&set(1, 2, 1)).unwrap();
+        for epoch in 1..30 {
+            exits.keep(&set(3, epoch, 3)).unwrap();
+        }
+        let exits = Exits::open(folder.path()).unwrap();
+        let epochs = |share| {
+            let kept = exits.kept.keys().filter(move |(_, _, by)| *by == share);
+            kept.map(|(_, epoch, _)| epoch.0).collect::<Vec<_>>()
+        };
+        assert_eq!(epochs(1), [2]);
+        assert_eq!(epochs(3), (20..30).collect::<Vec<_>>());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! for: with the votes of our own validators alone an aggregate is as valid, only smaller.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flotilla_crypto::{Signature, aggregate};
 use flotilla_duty::io::{AggregateRequest, ContributionRequest, Item};
@@ -18,7 +18,7 @@ use flotilla_types::{
 const SLOTS_KEPT: usize = 4;
 
 /// Group-signed votes of a slot, by validator.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Votes {
     attestations: BTreeMap<PublicKeyBytes, SignedAttestation>,
     messages: BTreeMap<PublicKeyBytes, SyncCommitteeMessage>,
@@ -31,7 +31,7 @@ pub(crate) struct OwnVotes(Mutex<BTreeMap<Slot, Votes>>);
 impl OwnVotes {
     /// Remembers group-signed objects on their way to the beacon nodes.
     pub fn note(&self, slot: Slot, items: &[(Item, SignedData)]) {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.lock();
         let votes = slots.entry(slot).or_default();
         for (item, data) in items {
             match data {
@@ -49,9 +49,8 @@ impl OwnVotes {
         }
     }
 
-    fn of(&self, slot: Slot) -> Votes {
-        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.get(&slot).cloned().unwrap_or_default()
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Slot, Votes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The aggregate of our own attesters in the committee asked for; `None` if none has signed these data.
@@ -62,7 +61,8 @@ impl OwnVotes {
         asked: &AggregateRequest,
     ) -> Option<AggregateValue> {
         let fork = chain.fork_at(chain.epoch_of(asked.data.slot));
-        let votes = self.of(asked.data.slot).attestations;
+        let slots = self.lock();
+        let votes = &slots.get(&asked.data.slot)?.attestations;
         let members = duties
             .iter()
             .filter(|duty| duty.slot == asked.data.slot && duty.committee_index == asked.committee);
@@ -75,6 +75,7 @@ impl OwnVotes {
                 signatures.push(*vote.signature());
             }
         }
+        drop(slots);
         let (aggregation_bits, signature) = (bitlist(length, &places)?, sum(&signatures)?);
         let data = asked.data;
         let aggregate = match fork >= Fork::Electra {
@@ -104,7 +105,8 @@ impl OwnVotes {
         asked: &ContributionRequest,
         sizes: &ListSizes,
     ) -> Option<SyncCommitteeContribution> {
-        let votes = self.of(slot).messages;
+        let slots = self.lock();
+        let votes = &slots.get(&slot)?.messages;
         let size = sizes.sync_subcommittee_size().max(1);
         let mut bits = vec![0_u8; usize::try_from(size).ok()?.div_ceil(8)];
         let mut signatures = Vec::new();
@@ -123,6 +125,7 @@ impl OwnVotes {
                 signatures.push(vote.signature);
             }
         }
+        drop(slots);
         Some(SyncCommitteeContribution {
             slot,
             beacon_block_root: asked.block_root,
