@@ -94,7 +94,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     };
     let chain = Arc::new(chain);
     let beacon = beacon.with_timeouts(timeouts(&config, chain.spec.slot_duration))?;
-    let beacon = beacon.with_chain(chain.genesis_validators_root);
+    let beacon = beacon.with_chain(Arc::clone(&chain));
     check_endpoints(&beacon, &chain).await?;
     let clock = Clock::start(chain.spec.slot_duration);
     let workers = Workers::start().map_err(|source| StartError::System {

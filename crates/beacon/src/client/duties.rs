@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     answers::{data, json},
-    error::QueryError,
+    error::{QueryError, Reason},
     exchange::Answer,
     node::BeaconNode,
     status::SMALL,
@@ -50,7 +50,7 @@ pub struct ProposerDuties {
 
 impl BeaconNode {
     /// The attester duties of these validators in an epoch, at most one ahead
-    /// (`POST /eth/v1/validator/duties/attester/{epoch}`). Duties of others make an answer unusable.
+    /// (`POST /eth/v1/validator/duties/attester/{epoch}`). Duties of others or of another epoch make an answer unusable.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -64,12 +64,16 @@ impl BeaconNode {
         let limit = SMALL + PER_ITEM * validators.len();
         let mut call = self.post("attester_duties", &path, body, limit);
         call.timeout = self.timeouts.epoch_query;
-        self.query(&call, |answer| attester_duties(&answer, validators))
-            .await
+        self.query(&call, |answer| {
+            let answer = attester_duties(&answer, validators)?;
+            self.check_epoch(epoch, answer.duties.iter().map(|duty| duty.slot))?;
+            Ok::<_, Reason>(answer)
+        })
+        .await
     }
 
     /// Who proposes in an epoch, at most one ahead (`GET /eth/v2/validator/duties/proposer/{epoch}`, and v1 where a node
-    /// lacks that).
+    /// lacks that). Duties of another epoch make an answer unusable.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -81,9 +85,23 @@ impl BeaconNode {
             call
         };
         self.query_either(&ask("v2"), Some(&ask("v1")), |answer| {
-            proposer_duties(&answer)
+            let answer = proposer_duties(&answer)?;
+            self.check_epoch(epoch, answer.duties.iter().map(|duty| duty.slot))?;
+            Ok::<_, Reason>(answer)
         })
         .await
+    }
+
+    /// Duties of another epoch are no answer.
+    fn check_epoch(&self, epoch: Epoch, slots: impl Iterator<Item = Slot>) -> Result<(), Reason> {
+        let Some(chain) = &self.chain else {
+            return Ok(());
+        };
+        let mut strays = slots.filter(|slot| chain.epoch_of(*slot) != epoch);
+        match strays.next() {
+            Some(slot) => Err(Reason::OtherEpoch { epoch, slot }),
+            None => Ok(()),
+        }
     }
 
     /// Which of these validators are in the sync committee of an epoch's period, and where

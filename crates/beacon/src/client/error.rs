@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use flotilla_types::{Epoch, Slot};
+
 /// Most characters of a foreign body that an error shows.
 const EXCERPT: usize = 256;
 
@@ -57,8 +59,21 @@ pub enum Reason {
     },
     /// A body of another form, or an answer to another question.
     Malformed(String),
+    /// Duties outside the epoch that was asked for: some nodes give the current epoch's slots for the next one.
+    OtherEpoch {
+        /// The epoch asked for.
+        epoch: Epoch,
+        /// A slot that is not in it.
+        slot: Slot,
+    },
     /// The endpoint serves another chain, so nothing was sent to it.
     OtherChain,
+}
+
+impl From<String> for Reason {
+    fn from(problem: String) -> Self {
+        Self::Malformed(problem)
+    }
 }
 
 impl Reason {
@@ -70,6 +85,8 @@ impl Reason {
             | Self::Oversized { .. }
             | Self::Malformed(_)
             | Self::OtherChain => true,
+            // A known flaw of nodes that are well otherwise.
+            Self::OtherEpoch { .. } => false,
             // Neither a refusal of our credentials nor a limit on our requests depends on the question.
             Self::Status { status, .. } => match status {
                 401 | 403 | 407 | 408 | 429 => true,
@@ -101,6 +118,12 @@ impl fmt::Display for Reason {
             Self::Status { status, body } => write!(f, "status {status}: {body}"),
             Self::Oversized { limit } => write!(f, "answer of more than {limit} bytes"),
             Self::Malformed(problem) => write!(f, "unusable answer: {problem}"),
+            Self::OtherEpoch { epoch, slot } => {
+                write!(
+                    f,
+                    "unusable answer: a duty of slot {slot}, which is not in epoch {epoch}"
+                )
+            }
             Self::OtherChain => f.write_str("not asked, for it serves another chain"),
         }
     }
@@ -132,7 +155,7 @@ impl QueryError {
     /// (spec 30 §1.7).
     pub fn is_temporary(&self) -> bool {
         self.failures.iter().any(|failure| match &failure.reason {
-            Reason::Timeout(_) | Reason::Network(_) => true,
+            Reason::Timeout(_) | Reason::Network(_) | Reason::OtherEpoch { .. } => true,
             Reason::Status { status, body } => {
                 *status >= 500
                     || matches!(status, 408 | 429)

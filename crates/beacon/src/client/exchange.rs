@@ -114,12 +114,12 @@ impl Endpoint {
 
     /// Sends a call and reads its answer with `parse`, all within the call's bounds. Tells the observer, and notes health.
     /// Nothing goes to an endpoint of another chain.
-    pub(super) async fn ask<T>(
+    pub(super) async fn ask<T, E: Into<Reason>>(
         &self,
         client: &Client,
         observer: Option<&dyn Observer>,
         call: &Call,
-        parse: impl FnOnce(Answer) -> Result<T, String>,
+        parse: impl FnOnce(Answer) -> Result<T, E>,
     ) -> Result<T, Refusal> {
         if self.is_of_other_chain() {
             return Err(Refusal {
@@ -131,16 +131,16 @@ impl Endpoint {
     }
 
     /// As [`Self::ask`], whatever chain it serves.
-    pub(super) async fn ask_of_any_chain<T>(
+    pub(super) async fn ask_of_any_chain<T, E: Into<Reason>>(
         &self,
         client: &Client,
         observer: Option<&dyn Observer>,
         call: &Call,
-        parse: impl FnOnce(Answer) -> Result<T, String>,
+        parse: impl FnOnce(Answer) -> Result<T, E>,
     ) -> Result<T, Refusal> {
         let start = Instant::now();
         let result = match self.exchange(client, call).await {
-            Ok(answer) => parse(answer).map_err(|problem| (Reason::Malformed(problem), Vec::new())),
+            Ok(answer) => parse(answer).map_err(|problem| (problem.into(), Vec::new())),
             Err(refused) => Err(refused),
         };
         self.tell(observer, call, start.elapsed(), result.is_ok());

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use bytes::Bytes;
-use flotilla_types::Root;
+use flotilla_types::Chain;
 use reqwest::{Client, Method, Url};
 
 use super::{
@@ -29,8 +29,8 @@ pub struct BeaconNode {
     pub(super) client: Client,
     pub(super) timeouts: Timeouts,
     pub(super) observer: Option<Arc<dyn Observer>>,
-    /// Which chain all should serve, by its first validators; `None` while it is not known.
-    pub(super) chain: Option<Root>,
+    /// Which chain all should serve; `None` while it is not known.
+    pub(super) chain: Option<Arc<Chain>>,
     /// Who gave the last answer.
     pub(super) using_fallback: Arc<AtomicBool>,
 }
@@ -105,10 +105,11 @@ impl BeaconNode {
         })
     }
 
-    /// From now on [`BeaconNode::syncing`] also checks that endpoints serve the chain of this genesis validators root. One
-    /// that serves another is neither asked nor told anything until it serves this one.
-    pub fn with_chain(mut self, genesis_validators_root: Root) -> Self {
-        self.chain = Some(genesis_validators_root);
+    /// From now on [`BeaconNode::syncing`] also checks that endpoints serve this chain, by its genesis validators root. One
+    /// that serves another is neither asked nor told anything until it serves this one. And an epoch's duties must lie in
+    /// its slots.
+    pub fn with_chain(mut self, chain: Arc<Chain>) -> Self {
+        self.chain = Some(chain);
         self
     }
 

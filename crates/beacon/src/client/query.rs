@@ -46,20 +46,20 @@ impl BeaconNode {
     }
 
     /// Asks the best-placed endpoint; the next when one fails, or beside it when it is late. The first good answer wins.
-    pub(super) async fn query<T>(
+    pub(super) async fn query<T, E: Into<Reason>>(
         &self,
         call: &Call,
-        parse: impl Fn(Answer) -> Result<T, String>,
+        parse: impl Fn(Answer) -> Result<T, E>,
     ) -> Result<T, QueryError> {
         self.query_either(call, None, parse).await
     }
 
     /// As [`Self::query`]; an endpoint that does not know the request is asked by an older one.
-    pub(super) async fn query_either<T>(
+    pub(super) async fn query_either<T, E: Into<Reason>>(
         &self,
         call: &Call,
         older: Option<&Call>,
-        parse: impl Fn(Answer) -> Result<T, String>,
+        parse: impl Fn(Answer) -> Result<T, E>,
     ) -> Result<T, QueryError> {
         let (late, parse) = (call.timeout / HEDGE, &parse);
         let mut waiting = self.by_standing().into_iter();
@@ -164,12 +164,12 @@ impl BeaconNode {
         group.into_iter().map(ask).collect()
     }
 
-    async fn ask_either<T>(
+    async fn ask_either<T, E: Into<Reason>>(
         &self,
         endpoint: &Endpoint,
         call: &Call,
         older: Option<&Call>,
-        parse: impl Fn(Answer) -> Result<T, String>,
+        parse: impl Fn(Answer) -> Result<T, E>,
     ) -> Result<T, Failure> {
         match (self.ask(endpoint, call, &parse).await, older) {
             (Err(failure), Some(older)) if failure.reason.is_unknown_request() => {
@@ -180,11 +180,11 @@ impl BeaconNode {
     }
 
     /// Asks one endpoint.
-    pub(super) async fn ask<T>(
+    pub(super) async fn ask<T, E: Into<Reason>>(
         &self,
         endpoint: &Endpoint,
         call: &Call,
-        parse: impl FnOnce(Answer) -> Result<T, String>,
+        parse: impl FnOnce(Answer) -> Result<T, E>,
     ) -> Result<T, Failure> {
         endpoint
             .ask(&self.client, self.observer.as_deref(), call, parse)

@@ -106,7 +106,8 @@ impl BeaconNode {
 
     /// Finds out which chain an endpoint serves, unless that is known.
     async fn check_chain(&self, endpoint: &Endpoint) {
-        let Some(expected) = self.chain.filter(|_| endpoint.needs_chain_check()) else {
+        let chain = self.chain.as_ref();
+        let Some(chain) = chain.filter(|_| endpoint.needs_chain_check()) else {
             return;
         };
         let call = self.get("genesis", GENESIS, SMALL);
@@ -116,6 +117,7 @@ impl BeaconNode {
             .await;
         // Without an answer it is checked at the next occasion.
         if let Ok(genesis) = genesis {
+            let expected = chain.genesis_validators_root;
             endpoint.set_chain(expected, genesis.genesis_validators_root);
         }
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{
     error::{Failure, Reason, excerpt, write_failures},
-    exchange::{Call, Refusal},
+    exchange::{Answer, Call, Refusal},
     known::{all_known, is_known},
     node::BeaconNode,
 };
@@ -214,6 +214,11 @@ impl Submission {
     }
 }
 
+/// What is said beside success does not matter.
+fn taken(_: Answer) -> Result<(), String> {
+    Ok(())
+}
+
 impl BeaconNode {
     /// Sends to all endpoints; returns as soon as every item is accepted by one. The rest goes on in the background.
     pub(super) async fn submit(&self, submission: Submission) -> Result<(), SubmitError> {
@@ -224,10 +229,10 @@ impl BeaconNode {
             let (call, other, observer) = (call.clone(), other.clone(), self.observer.clone());
             tasks.spawn(async move {
                 let observer = observer.as_deref();
-                let result = endpoint.ask(&client, observer, &call, |_| Ok(())).await;
+                let result = endpoint.ask(&client, observer, &call, taken).await;
                 match (result, other) {
                     (Err(refusal), Some(other)) if is_unread(&refusal) => {
-                        endpoint.ask(&client, observer, &other, |_| Ok(())).await
+                        endpoint.ask(&client, observer, &other, taken).await
                     }
                     (result, _) => result,
                 }

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use flotilla_beacon::client::{
-    BeaconNode, CommitteeSubscription, Failure, QueryError, Reason, SyncCommitteeSubscription,
-    Validator,
+    BeaconNode, CommitteeSubscription, QueryError, SyncCommitteeSubscription, Validator,
 };
 use flotilla_duty::Input;
 use flotilla_duty::io::{Assignments, Item, Roster};
@@ -198,7 +197,6 @@ impl Rosters {
         roster: Roster,
     ) -> Result<Arc<List>, QueryError> {
         let mut list = ask(beacon, &self.members, epoch, roster).await?;
-        self.check(epoch, &list)?;
         if let Assignments::Proposers(duties) = &mut list.assignments
             && self.rehearsal.is_some()
         {
@@ -212,33 +210,6 @@ impl Rosters {
         lists.insert((epoch, roster), Arc::clone(&list));
         lists.retain(|(kept, _), _| kept.0 + EPOCHS_KEPT > epoch.0);
         Ok(list)
-    }
-
-    /// Duties of another epoch are no answer: some nodes give the current epoch's slots for the next one.
-    fn check(&self, epoch: Epoch, list: &List) -> Result<(), QueryError> {
-        let stray = match &list.assignments {
-            Assignments::Attesters(duties) => duties
-                .iter()
-                .map(|duty| duty.slot)
-                .find(|slot| self.chain.epoch_of(*slot) != epoch),
-            Assignments::Proposers(duties) => duties
-                .iter()
-                .map(|duty| duty.slot)
-                .find(|slot| self.chain.epoch_of(*slot) != epoch),
-            Assignments::SyncCommittee(_) => None,
-        };
-        let Some(slot) = stray else { return Ok(()) };
-        let failure = Failure {
-            endpoint: "beacon node".into(),
-            method: "GET",
-            path: format!("/eth/v1/validator/duties/…/{epoch}"),
-            reason: Reason::Malformed(format!(
-                "a duty of slot {slot}, which is not in epoch {epoch}"
-            )),
-        };
-        Err(QueryError {
-            failures: vec![failure],
-        })
     }
 
     /// The head moved: forgets what depends on another block (see [`Schedule`](flotilla_duty::schedule::Schedule::head)).

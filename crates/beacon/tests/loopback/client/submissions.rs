@@ -9,10 +9,8 @@ use flotilla_types::{
 };
 use serde_json::json;
 
-use crate::{
-    node,
-    server::{Reply, Server},
-};
+use super::node;
+use crate::upstream::{Reply, Server};
 
 fn singles(count: u64) -> Vec<SingleAttestation> {
     let single = |index| SingleAttestation {

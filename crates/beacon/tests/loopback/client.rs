@@ -1,7 +1,5 @@
 //! The client against small servers on loopback that answer as told, well or badly.
 
-#![allow(clippy::unwrap_used)]
-
 mod attesting;
 mod bad_input;
 mod blocks;
@@ -12,13 +10,15 @@ mod failover;
 mod production;
 mod publication;
 mod queries;
-mod server;
 mod standing;
 mod submissions;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use flotilla_beacon::client::{BeaconNode, Timeouts};
+use flotilla_types::{Chain, ChainSpec, ForkVersion, Root, Timestamp};
+
+use crate::upstream::Server;
 
 /// Long enough for a loaded machine, except for `events_reconnect`, which each reconnecting test waits for.
 fn timeouts() -> Timeouts {
@@ -33,7 +33,17 @@ fn timeouts() -> Timeouts {
     }
 }
 
-fn node(servers: &[&server::Server]) -> BeaconNode {
+/// A chain of 32 slots an epoch, told from others by its genesis validators root.
+fn chain_of(byte: u8) -> Arc<Chain> {
+    let slot = Duration::from_secs(12);
+    Arc::new(Chain {
+        spec: ChainSpec::mainnet_like(slot, 32, ForkVersion([0; 4])),
+        genesis_time: Timestamp::from_secs(1),
+        genesis_validators_root: Root([byte; 32]),
+    })
+}
+
+fn node(servers: &[&Server]) -> BeaconNode {
     BeaconNode::new(
         servers.iter().map(|server| server.url()).collect(),
         timeouts(),

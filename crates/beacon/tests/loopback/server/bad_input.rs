@@ -3,7 +3,7 @@
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     setup::{Setup, error},
     signing::{ATTESTATIONS, single},
 };

@@ -6,10 +6,14 @@ use flotilla_types::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    node,
-    server::{Reply, Server},
-};
+use super::{chain_of, node};
+use crate::upstream::{Reply, Server};
+
+async fn proposers_of(slot: u64) -> Server {
+    let mut answer = proposers();
+    answer["data"][0]["slot"] = json!(slot.to_string());
+    Server::always(Reply::ok(&answer)).await
+}
 
 fn proposers() -> Value {
     let duty = ProposerDuty {
@@ -31,6 +35,26 @@ async fn proposer_duties_come_with_what_they_depend_on() {
     assert_eq!((duties.duties.len(), duties.duties[0].slot), (1, Slot(33)));
     let asked = server.asked().remove(0);
     assert_eq!(asked.path, "/base/eth/v2/validator/duties/proposer/1");
+}
+
+#[tokio::test]
+async fn duties_of_another_epoch_are_left_to_the_next_endpoint() {
+    // Some nodes give the current epoch's proposers for the next one.
+    let (stray, good) = (
+        Server::always(Reply::ok(&proposers())).await,
+        proposers_of(65).await,
+    );
+    let node = node(&[&stray, &good]).with_chain(chain_of(1));
+    let duties = node.proposer_duties(Epoch(2)).await.unwrap();
+    assert_eq!(duties.duties[0].slot, Slot(65));
+    assert!(node.endpoints()[0].healthy, "it is well otherwise");
+    let error = node.proposer_duties(Epoch(3)).await.unwrap_err();
+    let text = error.failures[0].to_string();
+    assert!(
+        text.contains("a duty of slot 33, which is not in epoch 3"),
+        "{text}"
+    );
+    assert!(text.contains(&stray.label()), "{text}");
 }
 
 #[tokio::test]

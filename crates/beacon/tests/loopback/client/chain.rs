@@ -4,10 +4,8 @@ use flotilla_beacon::client::{BlockId, Reason};
 use flotilla_types::{Checkpoint, Epoch, Fork, Root, Slot, ValidatorIndex};
 use serde_json::{Value, json};
 
-use crate::{
-    node,
-    server::{Reply, Server},
-};
+use super::node;
+use crate::upstream::{Reply, Server};
 
 const ROOT: Root = Root([5; 32]);
 

@@ -5,11 +5,8 @@ use std::time::Duration;
 use flotilla_beacon::client::{BeaconNode, Reason, Timeouts};
 use flotilla_types::{CommitteeIndex, Epoch, Slot};
 
-use crate::{
-    node,
-    server::{Reply, Server},
-    timeouts,
-};
+use super::{node, timeouts};
+use crate::upstream::{Reply, Server};
 
 #[tokio::test]
 async fn a_body_of_a_gigabyte_is_refused_announced_or_not() {

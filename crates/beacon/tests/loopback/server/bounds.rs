@@ -9,11 +9,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
+use super::{
     memory::{INDICES, UNDECIDED, group},
     setup::{PATIENCE, Setup, error, limits, ok},
-    upstream::{Reply, Server},
 };
+use crate::upstream::{Reply, Server};
 
 const DUTIES: &str = "/eth/v1/validator/duties/attester/3";
 const SHORT: Duration = Duration::from_millis(200);
@@ -152,7 +152,7 @@ async fn a_client_that_leaves_is_counted_and_its_place_is_free_again() {
         loop {
             let response = setup.get("/eth/v1/node/version").send().await.unwrap();
             if response.status() == 503 {
-                return crate::setup::refused(response).await;
+                return super::setup::refused(response).await;
             }
         }
     };

@@ -3,10 +3,8 @@
 use flotilla_beacon::server::Tls;
 use reqwest::{Certificate, Client};
 
-use crate::{
-    setup::{Setup, limits},
-    upstream::{Reply, Server},
-};
+use super::setup::{Setup, limits};
+use crate::upstream::{Reply, Server};
 
 const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
 

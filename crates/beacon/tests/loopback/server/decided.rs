@@ -3,7 +3,7 @@
 use flotilla_types::{Attestation, AttestationData, CommitteeIndex, Fork, Root, Slot};
 use serde_json::json;
 
-use crate::setup::{Setup, error};
+use super::setup::{Setup, error};
 
 const DATA: &str = "/eth/v1/validator/attestation_data?slot=5&committee_index=2";
 

@@ -2,11 +2,11 @@
 
 use flotilla_types::{Fork, SignedProposal};
 
-use crate::{
+use super::{
     blocks::{SIZES, blinded, full, signed},
     node,
-    server::{Reply, Server},
 };
+use crate::upstream::{Reply, Server};
 
 #[tokio::test]
 async fn full_and_blinded_blocks_go_out_as_ssz_under_their_fork() {

@@ -15,10 +15,8 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 
-use crate::{
-    memory::Memory,
-    upstream::{self, Reply},
-};
+use super::memory::Memory;
+use crate::upstream::{self, Reply};
 
 /// The first epoch of Electra, and of Fulu; all forks before begin at once.
 pub(crate) const ELECTRA_EPOCH: u64 = 10;

@@ -6,10 +6,8 @@ use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{
-    setup::{PATIENCE, Setup, error, limits},
-    upstream::{Reply, Server},
-};
+use super::setup::{PATIENCE, Setup, error, limits};
+use crate::upstream::{Reply, Server};
 
 const PATH: &str = "/eth/v2/beacon/blocks/0xab?b=2&a=1";
 
@@ -164,7 +162,7 @@ async fn a_node_that_is_gone_is_named_without_its_password() {
         loop {
             let response = setup.get("/eth/v1/config/spec").send().await.unwrap();
             if response.status() == 502 {
-                return crate::setup::refused(response).await;
+                return super::setup::refused(response).await;
             }
         }
     };

@@ -10,11 +10,8 @@ use flotilla_beacon::client::{BeaconNode, Reason, Timeouts};
 use flotilla_types::{Root, Timestamp};
 use serde_json::json;
 
-use crate::{
-    node,
-    server::{Reply, Server},
-    timeouts,
-};
+use super::{node, timeouts};
+use crate::upstream::{Reply, Server};
 
 fn peers(count: u64) -> Reply {
     Reply::ok(&json!({ "data": { "connected": count.to_string() } }))

@@ -9,10 +9,8 @@ use flotilla_beacon::client::{Event, Told, Topic};
 use flotilla_types::{Epoch, Root, Slot};
 use futures::StreamExt as _;
 
-use crate::{
-    node,
-    server::{Reply, Server},
-};
+use super::node;
+use crate::upstream::{Reply, Server};
 
 fn head(slot: u64) -> String {
     let root = Root([slot as u8; 32]);

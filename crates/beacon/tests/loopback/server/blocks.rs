@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use flotilla_types::{Fork, ListSizes, Proposal, SignedData, SignedProposal};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     memory::group,
     setup::{Setup, error},
 };

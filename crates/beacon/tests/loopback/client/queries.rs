@@ -12,11 +12,8 @@ use flotilla_types::{
 };
 use serde_json::json;
 
-use crate::{
-    node,
-    server::{Reply, Server},
-    timeouts,
-};
+use super::{node, timeouts};
+use crate::upstream::{Reply, Server};
 
 fn data() -> AttestationData {
     AttestationData {

@@ -3,7 +3,7 @@
 use flotilla_types::PublicKeyBytes;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     memory::{own, share},
     setup::{Setup, error, ok},
 };

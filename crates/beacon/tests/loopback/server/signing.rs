@@ -9,7 +9,7 @@ use flotilla_types::{
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     memory::group,
     setup::{ELECTRA_EPOCH, Setup, error},
 };

@@ -1,7 +1,5 @@
 //! The server as validator clients see it: over HTTP on loopback, before an in-memory node and small beacon nodes.
 
-#![allow(clippy::unwrap_used)]
-
 mod bad_input;
 mod blocks;
 mod bounds;
@@ -13,7 +11,4 @@ mod proxy;
 mod selections;
 mod setup;
 mod signing;
-#[allow(dead_code)] // The client's tests use all of it.
-#[path = "../client/server.rs"]
-mod upstream;
 mod validators;

@@ -8,11 +8,11 @@ use flotilla_beacon::client::{
 use flotilla_types::{Fork, Proposal, Slot};
 use serde_json::json;
 
-use crate::{
+use super::{
     blocks::{RANDAO, SIZES, blinded, blinded_json, full, full_json},
     node,
-    server::{Asked, Reply, Server},
 };
+use crate::upstream::{Asked, Reply, Server};
 
 /// Long where a test must not get there.
 const LONG: Duration = Duration::from_secs(20);

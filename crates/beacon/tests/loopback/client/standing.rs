@@ -14,10 +14,8 @@ use flotilla_beacon::client::{
 use flotilla_types::{CommitteeIndex, Root, Slot, ValidatorIndex};
 use serde_json::json;
 
-use crate::{
-    server::{Reply, Server},
-    timeouts,
-};
+use super::{chain_of, timeouts};
+use crate::upstream::{Reply, Server};
 
 /// A server that has so many peers and says that its head is there.
 async fn server(peers: u64, head: u64, distance: u64) -> Server {
@@ -238,7 +236,7 @@ async fn an_endpoint_of_another_chain_is_not_used_until_it_serves_ours() {
     let ours = server_of_chain(2, Arc::new(AtomicU8::new(1))).await;
     let node = BeaconNode::new(vec![foreign.url(), ours.url()], timeouts())
         .unwrap()
-        .with_chain(Root([1; 32]));
+        .with_chain(chain_of(1));
     node.syncing().await.unwrap();
     let count = |server: &Server| server.asked().len();
     let (before, subscription) = (count(&foreign), subscription());
@@ -262,7 +260,7 @@ async fn when_all_serve_another_chain_the_error_says_so() {
     let foreign = server_of_chain(1, Arc::new(AtomicU8::new(2))).await;
     let node = BeaconNode::new(vec![foreign.url()], timeouts())
         .unwrap()
-        .with_chain(Root([1; 32]));
+        .with_chain(chain_of(1));
     let error = node.syncing().await.unwrap_err();
     assert_eq!(error.failures[0].reason, Reason::OtherChain);
     assert!(node.peer_count().await.is_err());

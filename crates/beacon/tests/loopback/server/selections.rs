@@ -6,7 +6,7 @@ use flotilla_beacon::server::Limits;
 use flotilla_types::SignatureBytes;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     memory::UNDECIDED,
     setup::{Setup, error, limits, ok},
 };
