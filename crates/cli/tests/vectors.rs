@@ -1,18 +1,17 @@
 //! The shared vectors of cluster files through the commands: what Charon wrote is accepted, what is wrong is refused and named.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+/// The shared vectors are found like those of the cluster room.
+#[path = "../../cluster/tests/vectors/place.rs"]
+mod place;
 #[path = "support/mod.rs"]
 mod support;
-/// The shared vectors are found like those of the cluster room.
-#[path = "../../cluster/tests/vectors/folder.rs"]
-#[allow(dead_code)]
-mod vector_folder;
 
 use std::path::{Path, PathBuf};
 
+use place::folder;
 use support::{failure, path, success};
 use tempfile::TempDir;
-use vector_folder::folder;
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> = folder

@@ -59,9 +59,9 @@ mod version;
 
 /// The vectors that check private building blocks are found like those of the integration tests.
 #[cfg(test)]
-#[path = "../tests/vectors/folder.rs"]
-#[allow(dead_code, clippy::print_stdout)]
-mod vector_folder;
+#[path = "../tests/vectors/place.rs"]
+#[allow(clippy::print_stdout)]
+mod vector_place;
 
 pub use address::{Address, AddressError};
 pub use definition::{

@@ -11,3 +11,4 @@ mod kinds;
 mod known_answers;
 mod node_folder;
 mod peer_ids;
+mod place;
